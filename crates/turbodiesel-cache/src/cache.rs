@@ -1,0 +1,416 @@
+//! The cache: looking up, joining a load, filling.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use parking_lot::MutexGuard;
+use turbodiesel_core::{Fingerprint, Nanos, Outcome, Tier, Weigh};
+
+use crate::{
+    CacheBuilder, CacheStats, Follow, Lead, Role, Slot, Snapshot, Stamps,
+    entry::{Age, Entry},
+    flight::{Boarding, Flight, Flights, Shard},
+    stats::{Counters, TierCounters, bump},
+    store::{Left, Refusal, Store},
+};
+
+/// Which query an answer belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// A keyed hash of the identity.
+    pub fingerprint: Fingerprint,
+    /// All that distinguishes the query from others. It is kept with the answer and compared on
+    /// every hit.
+    pub identity: &'a [u8],
+}
+
+/// One read of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// Which query.
+    pub key: Key<'a>,
+    /// What its answer depends on. [`Slot::ALL`] is always implied.
+    pub slots: &'a [Slot],
+    /// Where its answer is kept. All reads of one query should agree: each tier knows only its own
+    /// answer, and they may differ in age.
+    pub tier: Tier,
+    /// A tighter ceiling on the answer's age than the tier's, for this read alone.
+    pub max_age: Option<Duration>,
+}
+
+/// What a lookup found.
+#[derive(Debug)]
+#[must_use]
+pub enum Lookup<V, E> {
+    /// An answer.
+    Hit {
+        /// The answer.
+        value: Arc<V>,
+        /// [`Outcome::Hit`] or [`Outcome::Stale`].
+        outcome: Outcome,
+        /// The duty to read the query anew, in the background. Of all readers who find an ageing
+        /// answer, one gets it.
+        refresh: Option<Lead<V, E>>,
+    },
+    /// Nothing that may be served: [`Cache::join`] a load.
+    Miss,
+    /// Another query has the same fingerprint: read the database without the cache
+    /// ([`Bypass::Collision`](turbodiesel_core::Bypass::Collision)).
+    Collision,
+}
+
+/// Answers of queries, kept as long as they are current and young enough.
+///
+/// Clones share one cache. `V` is an answer; `E` is the error of a load, which all who wait for it
+/// get a clone of.
+pub struct Cache<V, E> {
+    pub(crate) inner: Arc<Inner<V, E>>,
+}
+
+/// What all clones of a cache, and the leads it gave out, share.
+pub(crate) struct Inner<V, E> {
+    pub(crate) stamps: Arc<Stamps>,
+    pub(crate) stores: [Store<V>; 3],
+    pub(crate) flights: Flights<V, E>,
+    pub(crate) counters: Counters,
+    pub(crate) max_entry_bytes: usize,
+}
+
+impl<V, E> Cache<V, E> {
+    /// Starts to configure a cache.
+    pub fn builder() -> CacheBuilder<V, E> {
+        CacheBuilder::default()
+    }
+
+    /// The stamps that decide which answers are current.
+    #[must_use]
+    pub fn stamps(&self) -> &Arc<Stamps> {
+        &self.inner.stamps
+    }
+
+    /// Looks for an answer that is current and young enough. Never waits for a load.
+    pub fn lookup(&self, read: &Read<'_>) -> Lookup<V, E> {
+        let inner = &*self.inner;
+        let counters = inner.counters(read.tier);
+        let Some(entry) = inner.store(read.tier).get(read.key.fingerprint) else {
+            bump(&counters.misses);
+            return Lookup::Miss;
+        };
+        let now = inner.stamps.clock().now();
+        let aging = &inner.store(read.tier).aging;
+        match inner.judge(&entry, read, now) {
+            Verdict::Valid => match entry.age(now, aging) {
+                Age::Fresh => {
+                    bump(&counters.hits);
+                    let outcome = Outcome::Hit(read.tier);
+                    Lookup::Hit { value: Arc::clone(&entry.value), outcome, refresh: None }
+                }
+                age => self.aged_hit(read, entry, age, now),
+            },
+            Verdict::OtherQuery => {
+                bump(&counters.collisions);
+                Lookup::Collision
+            }
+            verdict => {
+                inner.discard_if_dead(read, &entry, verdict);
+                bump(&counters.misses);
+                Lookup::Miss
+            }
+        }
+    }
+
+    #[cold]
+    fn aged_hit(
+        &self,
+        read: &Read<'_>,
+        entry: Arc<Entry<V>>,
+        age: Age,
+        now: Nanos,
+    ) -> Lookup<V, E> {
+        let counters = self.inner.counters(read.tier);
+        let outcome = if age == Age::Stale {
+            bump(&counters.stale);
+            Outcome::Stale(read.tier)
+        } else {
+            bump(&counters.hits);
+            Outcome::Hit(read.tier)
+        };
+        let value = Arc::clone(&entry.value);
+        let refresh = if entry.claim_refresh(now) { self.refresh(read, entry) } else { None };
+        Lookup::Hit { value, outcome, refresh }
+    }
+
+    /// Begins a load that refreshes `entry`, unless one of the same query is already under way.
+    fn refresh(&self, read: &Read<'_>, entry: Arc<Entry<V>>) -> Option<Lead<V, E>> {
+        let inner = &self.inner;
+        let fingerprint = read.key.fingerprint;
+        let mut shard = inner.flights.lock(fingerprint);
+        let under_way = shard.newest(fingerprint).is_some_and(|flight| {
+            *flight.identity == *read.key.identity
+                && flight.is_led(|snapshot| inner.may_share(snapshot, read))
+        });
+        if under_way {
+            entry.release_refresh(Nanos::default());
+            return None;
+        }
+        Some(self.depart(&mut shard, read).refreshing(entry))
+    }
+
+    /// Joins the load of a query, after a lookup that missed.
+    ///
+    /// Readers share a load if nothing the query depends on changed between their arrivals, and the
+    /// load is not older than the answer they accept, whether or not a write is in flight.
+    pub fn join(&self, read: &Read<'_>) -> Role<V, E> {
+        let inner = &self.inner;
+        let fingerprint = read.key.fingerprint;
+        let mut shard = inner.flights.lock(fingerprint);
+        if let Some(flight) = shard.newest(fingerprint)
+            && *flight.identity == *read.key.identity
+        {
+            match flight.board(
+                |snapshot| inner.may_share(snapshot, read),
+                || inner.stamps.snapshot(flight.slots.iter().copied()),
+            ) {
+                Boarding::Follow => {
+                    let flight = Arc::clone(flight);
+                    return Role::Follow(Follow::flight(Arc::clone(inner), flight, read.tier));
+                }
+                Boarding::Lead(snapshot) => {
+                    let flight = Arc::clone(flight);
+                    return Role::Lead(Lead::new(Arc::clone(inner), flight, read.tier, snapshot));
+                }
+                Boarding::Refused => {}
+            }
+        }
+        // A load may have landed since the caller's lookup. It put its answer in before it left the
+        // table, so looking once more, under the same lock, makes sure that nobody reads twice.
+        if let Some(value) = inner.landed(read) {
+            return Role::Follow(Follow::landed(value, Arc::clone(inner)));
+        }
+        Role::Lead(self.depart(&mut shard, read))
+    }
+
+    /// Begins a load that later readers may join.
+    fn depart(&self, shard: &mut Shard<V, E>, read: &Read<'_>) -> Lead<V, E> {
+        let lead = self.depart_alone(read);
+        shard.announce(lead.flight());
+        lead
+    }
+
+    /// Begins a load that nobody may join.
+    pub(crate) fn depart_alone(&self, read: &Read<'_>) -> Lead<V, E> {
+        let snapshot = self.inner.stamps.snapshot(read.slots.iter().copied());
+        let Key { fingerprint, identity } = read.key;
+        let flight = Flight::new(fingerprint, identity, read.slots, snapshot);
+        Lead::new(Arc::clone(&self.inner), flight, read.tier, snapshot)
+    }
+
+    /// Ends everything that was read before now, in one tier or in all of them. Loads in progress
+    /// go on, and their answers are not kept.
+    pub fn clear(&self, tier: Option<Tier>) {
+        let tick = self.inner.stamps.tick();
+        for cleared in Tier::ALL {
+            if tier.is_none_or(|tier| tier == cleared) {
+                self.inner.store(cleared).clear(tick);
+            }
+        }
+    }
+
+    /// What the cache did since it was built, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        let mut stats = self.inner.counters.sum();
+        for (stats, store) in stats.tiers.iter_mut().zip(&self.inner.stores) {
+            stats.entries = store.len();
+            stats.bytes = store.bytes();
+            stats.capacity_bytes = store.capacity();
+        }
+        stats.flights = self.inner.flights.len();
+        stats
+    }
+}
+
+impl<V: Weigh, E> Cache<V, E> {
+    /// Offers an answer that was read outside a shared load, for example on a connection that must
+    /// not wait for others. Returns whether it was kept.
+    ///
+    /// `snapshot` was taken of the same slots before the read began.
+    pub fn fill(&self, read: &Read<'_>, snapshot: Snapshot, value: impl Into<Arc<V>>) -> bool {
+        let inner = &*self.inner;
+        let prepared = inner.prepare(read, &snapshot, &value.into());
+        let shard = inner.flights.lock(read.key.fingerprint);
+        let admitted = inner.admit(&shard, read, prepared);
+        // What had to leave is dropped without the lock.
+        drop(shard);
+        admitted.is_some()
+    }
+}
+
+/// What an entry is to a certain reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Valid,
+    OtherQuery,
+    Invalidated,
+    Expired,
+    /// Older than this reader accepts, though not too old for others.
+    TooOld,
+}
+
+impl<V, E> Inner<V, E> {
+    pub(crate) fn store(&self, tier: Tier) -> &Store<V> {
+        &self.stores[tier.index()]
+    }
+
+    pub(crate) fn counters(&self, tier: Tier) -> &TierCounters {
+        &self.counters.local().tiers[tier.index()]
+    }
+
+    #[inline]
+    fn judge(&self, entry: &Entry<V>, read: &Read<'_>, now: Nanos) -> Verdict {
+        let store = self.store(read.tier);
+        if *entry.identity != *read.key.identity {
+            return Verdict::OtherQuery;
+        }
+        if store.is_cleared(entry.version)
+            || !self.stamps.is_version_current(entry.version, read.slots)
+        {
+            return Verdict::Invalidated;
+        }
+        if entry.is_expired(now) {
+            return Verdict::Expired;
+        }
+        match read.max_age {
+            Some(max) if !entry.is_younger_than(max, now, &store.aging) => Verdict::TooOld,
+            _ => Verdict::Valid,
+        }
+    }
+
+    /// Drops an entry that nobody may be served any more.
+    fn discard_if_dead(&self, read: &Read<'_>, entry: &Arc<Entry<V>>, verdict: Verdict) {
+        let counters = self.counters(read.tier);
+        let counter = match verdict {
+            Verdict::Invalidated => &counters.invalidated,
+            Verdict::Expired => &counters.expired,
+            Verdict::Valid | Verdict::OtherQuery | Verdict::TooOld => return,
+        };
+        if self.store(read.tier).discard(read.key.fingerprint, entry) {
+            bump(counter);
+        }
+    }
+
+    /// The answer of a load that landed a moment ago.
+    fn landed(&self, read: &Read<'_>) -> Option<Arc<V>> {
+        let entry = self.store(read.tier).peek(read.key.fingerprint)?;
+        let now = self.stamps.clock().now();
+        (self.judge(&entry, read, now) == Verdict::Valid).then(|| Arc::clone(&entry.value))
+    }
+
+    /// Whether a load that began with `snapshot` may answer a reader who comes now.
+    fn may_share(&self, snapshot: &Snapshot, read: &Read<'_>) -> bool {
+        let store = self.store(read.tier);
+        let ceiling = read.max_age.map_or(store.aging.ttl, |max| max.min(store.aging.ttl));
+        let age = self.stamps.clock().now().since(snapshot.started()) + store.aging.resolution;
+        // Age is judged by when the load began, since the database may have answered any time since.
+        age < ceiling
+            && self.stamps.is_current(snapshot, read.slots)
+            && !store.is_cleared(snapshot.version())
+            && !store.is_departed(read.key.fingerprint, snapshot.version())
+    }
+}
+
+/// An entry that may be put in, as far as can be told without the lock of its key.
+pub(crate) struct Prepared<V>(Result<Arc<Entry<V>>, Refusal>);
+
+impl<V: Weigh, E> Inner<V, E> {
+    /// Makes an entry of an answer. Calls into the value, so no lock is held.
+    pub(crate) fn prepare(
+        &self,
+        read: &Read<'_>,
+        snapshot: &Snapshot,
+        value: &Arc<V>,
+    ) -> Prepared<V> {
+        Prepared(self.try_prepare(read, snapshot, value))
+    }
+
+    fn try_prepare(
+        &self,
+        read: &Read<'_>,
+        snapshot: &Snapshot,
+        value: &Arc<V>,
+    ) -> Result<Arc<Entry<V>>, Refusal> {
+        if snapshot.is_marked() {
+            return Err(Refusal::Marked);
+        }
+        let now = self.stamps.clock().now();
+        let entry = Entry::new(
+            read.key.identity.into(),
+            Arc::clone(value),
+            value.weight(),
+            snapshot.version(),
+            (snapshot.started(), now),
+            &self.store(read.tier).aging,
+        );
+        if entry.weight > self.max_entry_bytes as u64 {
+            return Err(Refusal::TooLarge);
+        }
+        if entry.is_expired(now) {
+            return Err(Refusal::Expired);
+        }
+        Ok(Arc::new(entry))
+    }
+}
+
+impl<V, E> Inner<V, E> {
+    /// Puts an entry in, unless that would take the tier back in time. Returns what had to leave,
+    /// to be dropped once the lock is released.
+    pub(crate) fn admit(
+        &self,
+        _order: &MutexGuard<'_, Shard<V, E>>,
+        read: &Read<'_>,
+        prepared: Prepared<V>,
+    ) -> Option<Left<V>> {
+        let counters = self.counters(read.tier);
+        match prepared.0.and_then(|entry| self.try_admit(read, entry)) {
+            Ok(left) => {
+                bump(&counters.fills);
+                counters.evictions.fetch_add(left.evicted(), std::sync::atomic::Ordering::Relaxed);
+                Some(left)
+            }
+            Err(refusal) => {
+                bump(&counters.refused[refusal as usize]);
+                None
+            }
+        }
+    }
+
+    fn try_admit(&self, read: &Read<'_>, entry: Arc<Entry<V>>) -> Result<Left<V>, Refusal> {
+        let store = self.store(read.tier);
+        let fingerprint = read.key.fingerprint;
+        // These two only spare the space: whoever looks the entry up judges it again.
+        if store.is_cleared(entry.version) {
+            return Err(Refusal::Cleared);
+        }
+        if !self.stamps.is_version_current(entry.version, read.slots) {
+            return Err(Refusal::Changed);
+        }
+        // This one is decisive. Of two reads of a key that overlap, the one that began later stays,
+        // even if it has left again: first look for it, then for the note of its departure.
+        let newer = store.peek(fingerprint).filter(|there| there.version > entry.version);
+        if newer.is_some() || store.is_departed(fingerprint, entry.version) {
+            return Err(Refusal::Superseded);
+        }
+        Ok(store.put(fingerprint, entry))
+    }
+}
+
+impl<V, E> Clone for Cache<V, E> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<V, E> fmt::Debug for Cache<V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("stamps", &self.inner.stamps).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,269 @@
+//! Loads in progress, so that readers of one answer share one.
+//!
+//! Each key has at most one flight that readers may board: its newest. An older one, which newer
+//! readers may not share, goes on for those who are on it already, and ends with them.
+//!
+//! Locks, in this order: a shard of the table, a flight's state, a shard of a tier's map. None of
+//! them is held across an `await`.
+
+use std::{
+    collections::{HashMap, hash_map::Entry as Place},
+    sync::Arc,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use turbodiesel_core::Fingerprint;
+
+use crate::{Slot, Snapshot};
+
+/// Enough that two keys rarely wait for one another.
+const SHARDS: usize = 64;
+
+/// One load, its leader and those who wait for it.
+pub(crate) struct Flight<V, E> {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) identity: Box<[u8]>,
+    pub(crate) slots: Box<[Slot]>,
+    state: Mutex<State<V, E>>,
+    /// All followers are woken when the flight lands, one when it loses its leader.
+    changed: Notify,
+}
+
+struct State<V, E> {
+    /// What the present leader saw before it began to read.
+    snapshot: Snapshot,
+    followers: usize,
+    phase: Phase<V, E>,
+}
+
+enum Phase<V, E> {
+    Loading,
+    /// The leader vanished. Whoever comes next, follower or newcomer, becomes the leader.
+    Leaderless,
+    Landed(Landing<V, E>),
+}
+
+/// How a load ended, for those who waited for it.
+pub(crate) enum Landing<V, E> {
+    Value(Arc<V>),
+    Failed(E),
+    Unshared,
+}
+
+impl<V, E: Clone> Clone for Landing<V, E> {
+    fn clone(&self) -> Self {
+        match self {
+            Landing::Value(value) => Landing::Value(Arc::clone(value)),
+            Landing::Failed(error) => Landing::Failed(error.clone()),
+            Landing::Unshared => Landing::Unshared,
+        }
+    }
+}
+
+/// What a reader who asks to come aboard is told.
+pub(crate) enum Boarding {
+    /// Wait: the reader is now counted as a follower.
+    Follow,
+    /// Lead: the former leader vanished, and the flight goes on with the given snapshot.
+    Lead(Snapshot),
+    /// This flight is not for this reader.
+    Refused,
+}
+
+/// What a waiting follower finds.
+pub(crate) enum Waiting<V, E> {
+    Loading,
+    Lead(Snapshot),
+    Landed(Landing<V, E>),
+}
+
+impl<V, E> Flight<V, E> {
+    pub(crate) fn new(
+        fingerprint: Fingerprint,
+        identity: &[u8],
+        slots: &[Slot],
+        snapshot: Snapshot,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            fingerprint,
+            identity: identity.into(),
+            slots: slots.into(),
+            state: Mutex::new(State { snapshot, followers: 0, phase: Phase::Loading }),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Asks to come aboard. `may_share` judges the snapshot under which the leader reads, `anew`
+    /// takes another one if there is no leader.
+    ///
+    /// The caller holds the shard that the flight was found in.
+    pub(crate) fn board(
+        &self,
+        may_share: impl FnOnce(&Snapshot) -> bool,
+        anew: impl FnOnce() -> Snapshot,
+    ) -> Boarding {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Loading if may_share(&state.snapshot) => {
+                state.followers += 1;
+                Boarding::Follow
+            }
+            Phase::Leaderless => Boarding::Lead(state.take_lead(anew)),
+            Phase::Loading | Phase::Landed(_) => Boarding::Refused,
+        }
+    }
+
+    /// Whether somebody leads it under a snapshot that `may_share` approves of.
+    pub(crate) fn is_led(&self, may_share: impl FnOnce(&Snapshot) -> bool) -> bool {
+        let state = self.state.lock();
+        matches!(state.phase, Phase::Loading) && may_share(&state.snapshot)
+    }
+
+    /// Waits until the flight may have changed since `look` was called. `look` is asked first and
+    /// after each change, until it answers.
+    ///
+    /// Dropping the future loses nothing: a wake-up that was meant for one follower passes to
+    /// another.
+    pub(crate) async fn wait_until<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Enlisted before looking, or a change in between would wake nobody.
+            changed.as_mut().enable();
+            if let Some(answer) = look(self) {
+                return answer;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl<V, E: Clone> Flight<V, E> {
+    /// What a follower finds now. If the leader vanished, the follower takes its place with the
+    /// snapshot that `anew` takes.
+    pub(crate) fn look(&self, anew: impl FnOnce() -> Snapshot) -> Waiting<V, E> {
+        let mut state = self.state.lock();
+        match &state.phase {
+            Phase::Loading => Waiting::Loading,
+            Phase::Leaderless => Waiting::Lead(state.take_lead(anew)),
+            Phase::Landed(landing) => Waiting::Landed(landing.clone()),
+        }
+    }
+}
+
+impl<V, E> State<V, E> {
+    fn take_lead(&mut self, anew: impl FnOnce() -> Snapshot) -> Snapshot {
+        self.phase = Phase::Loading;
+        self.snapshot = anew();
+        self.snapshot
+    }
+}
+
+/// The flights that readers may board, by fingerprint.
+pub(crate) struct Flights<V, E> {
+    shards: Box<[Mutex<Shard<V, E>>]>,
+}
+
+/// Part of the table. Its lock also orders the fills of the keys in it.
+pub(crate) struct Shard<V, E> {
+    newest: HashMap<Fingerprint, Arc<Flight<V, E>>>,
+}
+
+impl<V, E> Flights<V, E> {
+    pub(crate) fn new() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard { newest: HashMap::new() })).collect();
+        Self { shards }
+    }
+
+    /// Locks the key's shard.
+    pub(crate) fn lock(&self, fingerprint: Fingerprint) -> MutexGuard<'_, Shard<V, E>> {
+        // Not the low bits alone, which place an entry within a tier.
+        let bits = (fingerprint.0 >> 64) as usize ^ fingerprint.0 as usize;
+        self.shards[bits % SHARDS].lock()
+    }
+
+    /// How many loads readers may join now.
+    pub(crate) fn len(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().newest.len() as u64).sum()
+    }
+}
+
+impl<V, E> Shard<V, E> {
+    pub(crate) fn newest(&self, fingerprint: Fingerprint) -> Option<&Arc<Flight<V, E>>> {
+        self.newest.get(&fingerprint)
+    }
+
+    /// Makes a flight the one that readers may board.
+    pub(crate) fn announce(&mut self, flight: &Arc<Flight<V, E>>) {
+        self.newest.insert(flight.fingerprint, Arc::clone(flight));
+    }
+
+    /// Makes a flight that goes on under a new leader boardable again, if no newer one is.
+    pub(crate) fn announce_again(&mut self, flight: &Arc<Flight<V, E>>) {
+        self.newest.entry(flight.fingerprint).or_insert_with(|| Arc::clone(flight));
+    }
+
+    /// Ends a flight. Returns whom to wake, once the lock is released.
+    #[must_use = "followers sleep until they are woken"]
+    pub(crate) fn land(&mut self, flight: &Arc<Flight<V, E>>, landing: Landing<V, E>) -> Wake {
+        self.withdraw(flight);
+        let mut state = flight.state.lock();
+        state.phase = Phase::Landed(landing);
+        if state.followers == 0 { Wake::Nobody } else { Wake::All }
+    }
+
+    /// Notes that the leader vanished.
+    #[must_use = "followers sleep until they are woken"]
+    pub(crate) fn lose_leader(&mut self, flight: &Arc<Flight<V, E>>) -> Wake {
+        let followers = {
+            let mut state = flight.state.lock();
+            state.phase = Phase::Leaderless;
+            state.followers
+        };
+        if followers == 0 {
+            self.withdraw(flight);
+            return Wake::Nobody;
+        }
+        Wake::One
+    }
+
+    /// Notes that a follower does not wait any more.
+    pub(crate) fn leave(&mut self, flight: &Arc<Flight<V, E>>) {
+        let deserted = {
+            let mut state = flight.state.lock();
+            state.followers -= 1;
+            state.followers == 0 && matches!(state.phase, Phase::Leaderless)
+        };
+        if deserted {
+            self.withdraw(flight);
+        }
+    }
+
+    fn withdraw(&mut self, flight: &Arc<Flight<V, E>>) {
+        if let Place::Occupied(place) = self.newest.entry(flight.fingerprint)
+            && Arc::ptr_eq(place.get(), flight)
+        {
+            place.remove();
+        }
+    }
+}
+
+/// Which followers a change concerns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wake {
+    Nobody,
+    One,
+    All,
+}
+
+impl Wake {
+    /// Wakes them. The table's lock is not held, so that they do not run into it.
+    pub(crate) fn wake<V, E>(self, flight: &Flight<V, E>) {
+        match self {
+            Wake::Nobody => {}
+            // A wake-up that nobody waits for yet is kept for the first who does.
+            Wake::One => flight.changed.notify_one(),
+            Wake::All => flight.changed.notify_waiters(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Looking up and loading in one step, for use without a facade.
+
+use std::sync::Arc;
+
+use turbodiesel_core::{Bypass, Outcome, Weigh};
+
+use crate::{Cache, Followed, Lead, Lookup, Read, Role};
+
+impl<V: Weigh, E: Clone> Cache<V, E> {
+    /// The answer of a query, from the cache, from another reader's load or from `load`.
+    ///
+    /// Of all who ask for one query at the same time, one runs its `load`; its error is shared, its
+    /// future passes the duty on when it is dropped. If an ageing answer is due to be refreshed, the
+    /// one reader who is chosen for it runs its `load` at once while all others are served, and
+    /// falls back to the ageing answer if it fails.
+    ///
+    /// # Errors
+    ///
+    /// The error of the load, its own or that of the reader it waited for.
+    pub async fn get_or_try_load<F, L>(
+        &self,
+        read: Read<'_>,
+        load: F,
+    ) -> Result<(Arc<V>, Outcome), E>
+    where
+        F: FnOnce() -> L,
+        L: Future<Output = Result<V, E>>,
+    {
+        match self.lookup(&read) {
+            Lookup::Hit { value, outcome, refresh: None } => return Ok((value, outcome)),
+            Lookup::Hit { value, outcome, refresh: Some(lead) } => {
+                return Ok(lead
+                    .run(load)
+                    .await
+                    .map_or((value, outcome), |new| (new, Outcome::Miss)));
+            }
+            Lookup::Collision => return bypass(Bypass::Collision, load).await,
+            Lookup::Miss => {}
+        }
+        let lead = match self.join(&read) {
+            Role::Lead(lead) => lead,
+            Role::Follow(follow) => match follow.wait().await {
+                Followed::Value(value) => return Ok((value, Outcome::Coalesced)),
+                Followed::Failed(error) => return Err(error),
+                Followed::Unshared => return bypass(Bypass::TooLarge, load).await,
+                Followed::Lead(lead) => lead,
+            },
+        };
+        Ok((lead.run(load).await?, Outcome::Miss))
+    }
+}
+
+impl<V: Weigh, E: Clone> Lead<V, E> {
+    async fn run<F, L>(self, load: F) -> Result<Arc<V>, E>
+    where
+        F: FnOnce() -> L,
+        L: Future<Output = Result<V, E>>,
+    {
+        match load().await {
+            Ok(value) => Ok(self.complete(value)),
+            Err(error) => {
+                self.fail(error.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn bypass<V, E, F, L>(reason: Bypass, load: F) -> Result<(Arc<V>, Outcome), E>
+where
+    F: FnOnce() -> L,
+    L: Future<Output = Result<V, E>>,
+{
+    Ok((Arc::new(load().await?), Outcome::Bypass(reason)))
+}

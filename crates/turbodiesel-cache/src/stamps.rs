@@ -1,0 +1,295 @@
+//! When did anything that an answer depends on change last?
+//!
+//! A *slot* stands for a tag. Time here is a logical clock that ticks at every snapshot and at every
+//! change: a slot's *stamp* is the tick of its last change, an answer's *version* is the tick of the
+//! snapshot that was taken before it was read. So an answer is current exactly while none of its
+//! slots carries a stamp above its version, and one number per answer is all that must be kept.
+//!
+//! # The protocol, and why each order matters
+//!
+//! ```text
+//! reader:  tick (R1) · look for marks (R2) · read the database · fill
+//! writer:  mark (W1) · tick, stamp (W2) · commit · tick, stamp (W3) · lift the mark (W4) · acknowledge
+//! ```
+//!
+//! - **R1 before the read.** A reader whose tick comes before W3's keeps a version that W3's stamp
+//!   exceeds, so nothing it read is served after the write was acknowledged. A reader whose tick
+//!   comes after W3's reads after the commit.
+//! - **R1 before R2, W1 before W2.** The commit may land although W3 never says so (a lost
+//!   connection). A reader must then either have ticked before W2, and W2's stamp kills its answer,
+//!   or see the mark, and not fill. If R1 came after R2, or W2 before W1, a reader could miss both.
+//! - **W3 before W4, W4 before the acknowledgement.** Until W3 a flight of other readers may carry
+//!   an answer from before the commit; whoever comes after the acknowledgement must find a stamp
+//!   that keeps it from joining.
+//! - **A writer that ends without an outcome** puts a deadline on its marks before it lifts its own
+//!   (see [`WriteMark`]), and R2 looks for writers first and for deadlines second: a reader that
+//!   comes too late to count the writer comes early enough to see the deadline.
+//!
+//! The stamp of a slot is stored a moment after the tick it carries. That is harmless: the tick is
+//! the instant at which the change takes effect for new snapshots, and the store, which ends older
+//! answers, still comes before the writer goes on to its next step.
+//!
+//! Every access is `SeqCst`, because R2 must not move before R1, nor W2 before W1: these are a store
+//! followed by a load of another location, which nothing weaker keeps in order. Loads, the only
+//! operations on the path of a hit, cost the same as weaker ones on common hardware.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use turbodiesel_core::{Clock, Nanos, TableName, Tag};
+
+use crate::WriteMark;
+
+/// The place where the stamp of a tag is kept, valid for the [`Stamps`] that handed it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// The slot of [`Tag::All`]. Every answer depends on it without naming it.
+    pub const ALL: Slot = Slot(0);
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How many slots there are.
+#[derive(Clone, Copy, Debug)]
+pub struct StampsOptions {
+    /// Tables with a slot of their own. Further tables share the hashed slots. Defaults to 4,096.
+    pub tables: u32,
+    /// Slots that columns, values and further tables are hashed to. Defaults to 65,536, and is at
+    /// least 1.
+    pub hashed: u32,
+}
+
+impl Default for StampsOptions {
+    fn default() -> Self {
+        Self { tables: 4_096, hashed: 65_536 }
+    }
+}
+
+/// The state of all slots as one reader found it before it read the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    started: Nanos,
+    version: u64,
+    marked: bool,
+}
+
+impl Snapshot {
+    /// When the read started. Ages are counted from here.
+    #[must_use]
+    pub fn started(&self) -> Nanos {
+        self.started
+    }
+
+    /// Whether a write to one of the slots was in flight, or its outcome was not known.
+    ///
+    /// What was read then may be shared with readers who also came before the next change, but must
+    /// not be kept.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.marked
+    }
+
+    /// The tick at which it was taken. No two snapshots share one.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// Writes in flight on one slot.
+#[derive(Debug, Default)]
+struct Marks {
+    /// Writers that are still there to tell the outcome.
+    writers: AtomicU32,
+    /// In nanoseconds: writers that left without an outcome may still commit until then.
+    held_until: AtomicU64,
+}
+
+/// The stamps of all tags, shared by the caches and the writers of one database.
+///
+/// ```
+/// use std::sync::Arc;
+/// use turbodiesel_cache::{Stamps, StampsOptions};
+/// use turbodiesel_core::{MonotonicClock, TableName, Tag};
+///
+/// let stamps = Stamps::new(Arc::new(MonotonicClock), StampsOptions::default());
+/// let orders = stamps.slot(&Tag::Table(TableName::unqualified("orders")));
+/// let before = stamps.snapshot([orders]);
+/// assert!(stamps.is_current(&before, &[orders]));
+/// stamps.change([orders]);
+/// assert!(!stamps.is_current(&before, &[orders]));
+/// ```
+///
+/// # Panics
+///
+/// Methods that take a [`Slot`] panic if other `Stamps`, with more slots, handed it out.
+pub struct Stamps {
+    clock: Arc<dyn Clock>,
+    ticks: AtomicU64,
+    /// One for [`Slot::ALL`], then those of the tables, then the hashed ones.
+    ///
+    /// Packed rather than padded: a hit reads several of them, and writes are rare.
+    stamps: Box<[AtomicU64]>,
+    marks: Box<[Marks]>,
+    tables: RwLock<HashMap<TableName, Slot>>,
+    options: StampsOptions,
+    /// Keyed, so that nobody can choose values that fall on one slot.
+    hash: RandomState,
+}
+
+impl Stamps {
+    /// Stamps with nothing changed yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, options: StampsOptions) -> Arc<Self> {
+        let options = StampsOptions { hashed: options.hashed.max(1), ..options };
+        let slots = 1 + options.tables as usize + options.hashed as usize;
+        Arc::new(Self {
+            clock,
+            ticks: AtomicU64::new(0),
+            stamps: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+            marks: (0..slots).map(|_| Marks::default()).collect(),
+            tables: RwLock::default(),
+            options,
+            hash: RandomState::new(),
+        })
+    }
+
+    /// The slot of a tag.
+    ///
+    /// Two tags may share a slot, which only invalidates too much.
+    #[must_use]
+    pub fn slot(&self, tag: &Tag) -> Slot {
+        match tag {
+            Tag::All => Slot::ALL,
+            Tag::Table(table) => self.table_slot(table).unwrap_or_else(|| self.hashed_slot(tag)),
+            Tag::Column { .. } | Tag::Value { .. } => self.hashed_slot(tag),
+        }
+    }
+
+    /// The slot of a table's own, `None` once they are used up. A table's slot never changes: none
+    /// is ever given back, so a table that found none finds none later.
+    fn table_slot(&self, table: &TableName) -> Option<Slot> {
+        if let Some(&slot) = self.tables.read().get(table) {
+            return Some(slot);
+        }
+        let mut tables = self.tables.write();
+        if let Some(&slot) = tables.get(table) {
+            return Some(slot);
+        }
+        let next = u32::try_from(tables.len()).ok().filter(|&next| next < self.options.tables)?;
+        let slot = Slot(1 + next);
+        tables.insert(table.clone(), slot);
+        Some(slot)
+    }
+
+    fn hashed_slot(&self, tag: &Tag) -> Slot {
+        let offset = self.hash.hash_one(tag) % u64::from(self.options.hashed);
+        Slot(1 + self.options.tables + u32::try_from(offset).expect("a remainder of a u32"))
+    }
+
+    /// Takes note of the state of `slots` and [`Slot::ALL`], before reading the database.
+    #[must_use]
+    pub fn snapshot(&self, slots: impl IntoIterator<Item = Slot>) -> Snapshot {
+        // The time first: an age must never be counted from after the read. It also decides which
+        // deadlines have passed, and an earlier present only keeps a mark longer.
+        let started = self.clock.now();
+        let version = self.tick();
+        let marked = self.is_marked(Slot::ALL, started)
+            | slots.into_iter().fold(false, |marked, slot| marked | self.is_marked(slot, started));
+        Snapshot { started, version, marked }
+    }
+
+    /// Whether nothing that depends on `slots` changed since the snapshot was taken.
+    #[must_use]
+    pub fn is_current(&self, snapshot: &Snapshot, slots: &[Slot]) -> bool {
+        self.is_version_current(snapshot.version, slots)
+    }
+
+    /// Ends the validity of every answer that depends on one of `slots`, at once.
+    pub fn change(&self, slots: impl IntoIterator<Item = Slot>) {
+        let version = self.tick();
+        for slot in slots {
+            // The maximum, because a writer with a later tick may have been here first.
+            self.stamps[slot.index()].fetch_max(version, SeqCst);
+        }
+    }
+
+    /// Marks `slots` as being written and then changes them. Called before anything is sent that
+    /// may commit.
+    ///
+    /// `lifetime` is how long after a lost outcome the database may still commit: more than its
+    /// `statement_timeout`.
+    pub fn begin_write(
+        self: &Arc<Self>,
+        slots: impl IntoIterator<Item = Slot>,
+        lifetime: Duration,
+    ) -> WriteMark {
+        WriteMark::new(Arc::clone(self), slots.into_iter().collect(), lifetime)
+    }
+
+    /// The clock that times entries and marks.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Advances the logical clock. Nothing else has the tick that is returned.
+    pub(crate) fn tick(&self) -> u64 {
+        self.ticks.fetch_add(1, SeqCst) + 1
+    }
+
+    #[inline]
+    pub(crate) fn is_version_current(&self, version: u64, slots: &[Slot]) -> bool {
+        let unchanged = |slot: Slot| self.stamps[slot.index()].load(SeqCst) <= version;
+        unchanged(Slot::ALL) && slots.iter().copied().all(unchanged)
+    }
+
+    fn is_marked(&self, slot: Slot, now: Nanos) -> bool {
+        let marks = &self.marks[slot.index()];
+        // Writers first: one that leaves without an outcome sets its deadline before it leaves.
+        marks.writers.load(SeqCst) > 0 || marks.held_until.load(SeqCst) > now.0
+    }
+
+    pub(crate) fn mark(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.marks[slot.index()].writers.fetch_add(1, SeqCst);
+        }
+    }
+
+    pub(crate) fn unmark(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.marks[slot.index()].writers.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// Keeps `slots` marked for `lifetime`, whoever else marks them.
+    pub(crate) fn hold(&self, slots: &[Slot], lifetime: Duration) {
+        // The clock may lag behind now and be exact later, which would cut the deadline short.
+        let deadline = self.clock.now().plus(lifetime).plus(self.clock.resolution());
+        for slot in slots {
+            self.marks[slot.index()].held_until.fetch_max(deadline.0, SeqCst);
+        }
+    }
+}
+
+impl fmt::Debug for Stamps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stamps")
+            .field("clock", &self.clock)
+            .field("ticks", &self.ticks)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
