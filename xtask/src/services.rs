@@ -1,0 +1,40 @@
+//! `cargo xtask services`: private servers for work by hand.
+
+use anyhow::Result;
+use clap::Args;
+use turbodiesel_testkit::PostgresOptions;
+
+use crate::{servers, shell};
+
+/// Starts private servers, prints their URLs as shell commands, and waits for Ctrl-C.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Also listen on a port of 127.0.0.1, for clients that know no Unix sockets
+    #[arg(long)]
+    tcp: bool,
+
+    /// Keep fsync on
+    #[arg(long)]
+    durable: bool,
+
+    /// End when the standard input ends, for use by another program
+    #[arg(long)]
+    until_eof: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let server = servers::private_postgres(&PostgresOptions {
+        durable: options.durable,
+        tcp: options.tcp,
+        ..PostgresOptions::default()
+    })?;
+    println!("export DATABASE_URL='{}'", server.url());
+    eprintln!("in another terminal; Ctrl-C here ends the server and removes its data");
+    let waited = shell::wait_for_interrupt(options.until_eof);
+    server.stop()?;
+    match waited {
+        // Here Ctrl-C is the way to end, not an accident.
+        Err(error) if error.is::<shell::Interrupted>() => Ok(()),
+        result => result,
+    }
+}
