@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<shell::Interrupted>() => {
-            eprintln!("interrupted; everything this task started is gone");
+            eprintln!("interrupted");
             // What a shell reports for a process that Ctrl-C ended.
             ExitCode::from(130)
         }

@@ -3,7 +3,7 @@
 use std::env;
 
 use anyhow::Result;
-use turbodiesel_testkit::{Error, Postgres, PostgresOptions, install_command, install_postgres};
+use turbodiesel_testkit::{Error, Postgres, PostgresOptions, install_postgres};
 
 use crate::shell;
 
@@ -48,13 +48,15 @@ pub(crate) fn postgres() -> Result<Server> {
 /// A private server. PostgreSQL is installed if it is missing and this user may install packages.
 pub(crate) fn private_postgres(options: &PostgresOptions) -> Result<Postgres> {
     let server = match start(options) {
+        // Somebody who set PG_BIN wants those programs and no others.
         Err(error) if error.is_not_installed() && env::var_os("PG_BIN").is_none() => {
-            install(&error)?;
+            install()?;
             start(options)?
         }
         result => result?,
     };
     shell::check_interrupted()?;
+    eprintln!("private PostgreSQL {} is ready", server.version());
     Ok(server)
 }
 
@@ -62,19 +64,12 @@ fn start(options: &PostgresOptions) -> Result<Postgres, Error> {
     let spinner = shell::spinner("starting a private PostgreSQL");
     let server = Postgres::with(options.clone());
     spinner.finish_and_clear();
-    if let Ok(server) = &server {
-        eprintln!("private PostgreSQL {} is ready", server.version());
-    }
     server
 }
 
-fn install(missing: &Error) -> Result<()> {
-    eprintln!("{missing}");
-    if let Some(command) = install_command() {
-        eprintln!("$ {command}");
-    }
+fn install() -> Result<(), Error> {
     let spinner = shell::spinner("installing PostgreSQL (a minute or two)");
-    let installed = install_postgres();
+    let installed = install_postgres(|command| spinner.suspend(|| eprintln!("$ {command}")));
     spinner.finish_and_clear();
-    Ok(installed?)
+    installed
 }

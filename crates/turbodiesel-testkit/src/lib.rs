@@ -49,7 +49,8 @@
 //! # Limits
 //!
 //! - Unix only.
-//! - Data is not safe: `fsync` is off unless [`PostgresOptions::durable`] is set.
+//! - Data is not safe: `fsync` is off, and the data in memory if there is enough, unless
+//!   [`PostgresOptions::durable`] is set.
 //! - A [`SqliteFile`], and a [`Database`] on a server that is not ours, are removed by `Drop`: a
 //!   process that is killed leaves them.
 //! - Functions block the calling thread. They may be called inside an async test, at the price of
@@ -70,5 +71,5 @@ mod sqlite;
 pub use database::{Database, TEST_POSTGRES_VARIABLE, database};
 pub use error::Error;
 pub use postgres::{Postgres, PostgresOptions, ServerTls};
-pub use programs::{install_command, install_postgres};
+pub use programs::install_postgres;
 pub use sqlite::SqliteFile;

@@ -30,13 +30,21 @@ const PORT_ATTEMPTS: usize = 5;
 /// The longest folder whose socket still fits into a socket address (104 bytes on macOS).
 const LONGEST_FOLDER: usize = 104 - 1 - "/.s.PGSQL.65535".len();
 
+/// Where Linux keeps files in memory.
+const MEMORY_FOLDER: &str = "/dev/shm";
+
+/// The free memory from which on a server's data is kept there. Containers often have 64 MB, which a
+/// few databases fill.
+const ENOUGH_MEMORY: u64 = 2 << 30;
+
 /// The port that names the socket file when nothing listens on the network.
 const DEFAULT_PORT: u16 = 5432;
 
 /// How a private server differs from the default one.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresOptions {
-    /// Keeps `fsync`, `synchronous_commit` and `full_page_writes` on, for measuring real writes.
+    /// Keeps `fsync`, `synchronous_commit` and `full_page_writes` on and the data on a disk, for
+    /// measuring real writes.
     /// Defaults to `false`.
     pub durable: bool,
     /// Listens on a free port of 127.0.0.1 too, and [`Postgres::url`] names that port and a random
@@ -165,7 +173,7 @@ impl Postgres {
         port: u16,
     ) -> Result<Self, Error> {
         let user = if programs::is_root() { Some(unprivileged_user()?) } else { None };
-        let folder = new_folder_name(user);
+        let folder = new_folder_name(options.durable, user);
         let password = format!("{:016x}{:016x}", random(), random());
 
         let mut command = Command::new("/bin/sh");
@@ -307,14 +315,26 @@ fn find_user(users: &str, name: &str) -> Option<User> {
     Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
 }
 
-/// A name that nobody has, in the temporary folder, or in `/tmp` if that one is too deep for a
-/// socket address or closed to the unprivileged user.
-fn new_folder_name(user: Option<User>) -> PathBuf {
+/// A name that nobody has, in the best parent for a server of this kind.
+///
+/// Data that may be lost goes into memory where there is plenty: a database is made of three
+/// hundred files, which took 20 ms there and 240 ms on a journaling disk. The temporary folder is
+/// next, and `/tmp` if that one is too deep for a socket address or closed to the server's user.
+fn new_folder_name(durable: bool, user: Option<User>) -> PathBuf {
     let name = format!("turbodiesel-{}-{:08x}", std::process::id(), random() >> 32);
+    let memory = Path::new(MEMORY_FOLDER);
+    if !durable && free_bytes(memory) >= ENOUGH_MEMORY && is_open_to_everybody(memory) {
+        return memory.join(name);
+    }
     let folder = env::temp_dir().join(&name);
     let usable = folder.as_os_str().len() <= LONGEST_FOLDER
         && (user.is_none() || is_open_to_everybody(&env::temp_dir()));
     if usable { folder } else { Path::new("/tmp").join(name) }
+}
+
+/// The free space of a file system, zero if there is no such folder.
+fn free_bytes(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
 /// Whether any user can make a file in a folder.

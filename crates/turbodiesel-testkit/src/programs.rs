@@ -25,93 +25,84 @@ const NO_MAIN_CLUSTER: (&str, &str) =
 
 /// How a package manager installs PostgreSQL.
 struct PackageManager {
-    program: &'static str,
-    /// The commands, the last of which installs. Homebrew refuses to run as root.
-    commands: &'static [&'static [&'static str]],
+    /// What is run, one command a line. Only the last one has to succeed: an index that could not
+    /// be refreshed may still be good enough.
+    commands: &'static [&'static str],
+    /// What a person types instead.
+    by_hand: &'static str,
+    /// Whether it has to be root; Homebrew must not be.
     as_root: bool,
 }
 
 const PACKAGE_MANAGERS: &[PackageManager] = &[
     PackageManager {
-        program: "apt-get",
         commands: &[
-            &["apt-get", "update"],
-            &[
-                "apt-get",
-                "install",
-                "--yes",
-                "--no-install-recommends",
-                "-o",
-                "Dpkg::Options::=--force-confold",
-                "postgresql",
-            ],
+            "apt-get update",
+            // Our word on the main cluster stays, whatever the package brings.
+            "apt-get install --yes --no-install-recommends -o Dpkg::Options::=--force-confold postgresql",
         ],
+        by_hand: "sudo apt-get install postgresql",
         as_root: true,
     },
     PackageManager {
-        program: "dnf",
-        commands: &[&["dnf", "install", "--assumeyes", "postgresql-server"]],
-        as_root: true,
-    },
-    PackageManager { program: "apk", commands: &[&["apk", "add", "postgresql"]], as_root: true },
-    PackageManager {
-        program: "pacman",
-        commands: &[&["pacman", "-Sy", "--noconfirm", "postgresql"]],
+        commands: &["dnf install --assumeyes postgresql-server"],
+        by_hand: "sudo dnf install postgresql-server",
         as_root: true,
     },
     PackageManager {
-        program: "brew",
-        commands: &[&["brew", "install", "postgresql@17"]],
+        commands: &["apk add postgresql"],
+        by_hand: "sudo apk add postgresql",
+        as_root: true,
+    },
+    PackageManager {
+        commands: &["pacman -Sy --noconfirm postgresql"],
+        by_hand: "sudo pacman -S postgresql",
+        as_root: true,
+    },
+    PackageManager {
+        commands: &["brew install postgresql@17"],
+        by_hand: "brew install postgresql@17",
         as_root: false,
     },
 ];
 
 /// Installs the distribution's PostgreSQL, without letting it start a server of its own.
 ///
-/// This changes the machine, so the kit never does it unasked: `cargo xtask` does.
+/// `announce` gets each command before it runs. Since this changes the machine, the kit never does
+/// it unasked: `cargo xtask` does.
 ///
 /// # Errors
 ///
 /// [`Error::is_not_installed`] if this user may not install packages, if no known package manager
 /// is there, or if it failed. The message names the command to run by hand.
-pub fn install_postgres() -> Result<(), Error> {
-    let not_installed = || Error::not_installed(missing_message());
-    let manager = package_manager().ok_or_else(not_installed)?;
-    if manager.as_root != is_root() {
-        return Err(not_installed());
-    }
+pub fn install_postgres(mut announce: impl FnMut(&str)) -> Result<(), Error> {
+    let allowed = package_manager().filter(|manager| manager.as_root == is_root());
+    let manager = allowed.ok_or_else(|| Error::not_installed(missing_message()))?;
     let (path, contents) = NO_MAIN_CLUSTER;
-    if manager.program == "apt-get" && !Path::new(path).exists() {
+    if manager.commands[0].starts_with("apt-get") && !Path::new(path).exists() {
         // A failure only means that the package starts a server, which does us no harm.
         let _ = fs::create_dir_all("/etc/postgresql-common");
         let _ = fs::write(path, contents);
     }
+    let mut complaint = String::new();
     for command in manager.commands {
-        let output = Command::new(command[0])
-            .args(&command[1..])
+        announce(command);
+        let mut words = command.split(' ');
+        let output = Command::new(words.next().unwrap_or_default())
+            .args(words)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| Error::io(format!("cannot run {}", command[0]), error))?;
-        if !output.status.success() {
-            return Err(Error::not_installed(format!(
-                "`{}` failed: {}",
-                command.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim(),
-            )));
-        }
+            .map_err(|error| Error::io(format!("cannot run `{command}`"), error))?;
+        complaint = match output.status.success() {
+            true => String::new(),
+            false => format!("`{command}`: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        };
     }
-    find().map(|_| ())
-}
-
-/// The command line that installs PostgreSQL on this machine, if its package manager is known.
-#[must_use]
-pub fn install_command() -> Option<String> {
-    let manager = package_manager()?;
-    let sudo = if manager.as_root && !is_root() { "sudo " } else { "" };
-    let commands: Vec<_> =
-        manager.commands.iter().map(|command| format!("{sudo}{}", command.join(" "))).collect();
-    Some(commands.join(" && "))
+    if complaint.is_empty() {
+        return find().map(|_| ());
+    }
+    Err(Error::not_installed(format!("{}\n{complaint}", missing_message())))
 }
 
 /// The folder that holds `initdb` and `postgres`: `$PG_BIN`, then `PATH`, then the distribution's
@@ -175,13 +166,15 @@ fn major_version(folder: &str) -> u32 {
 
 fn package_manager() -> Option<&'static PackageManager> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let installed = |program| env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    PACKAGE_MANAGERS.iter().find(|manager| installed(manager.program))
+    PACKAGE_MANAGERS.iter().find(|manager| {
+        let program = manager.commands[0].split(' ').next().unwrap_or_default();
+        env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
 }
 
 fn missing_message() -> String {
-    let how = match install_command() {
-        Some(command) => format!("install it with `{command}`"),
+    let how = match package_manager() {
+        Some(manager) => format!("install it with `{}`", manager.by_hand),
         None => "install your system's PostgreSQL server package".to_owned(),
     };
     format!(

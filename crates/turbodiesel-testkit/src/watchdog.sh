@@ -47,10 +47,10 @@ server=$!
 
 # SIGQUIT is the immediate shutdown: the data is thrown away, and a stuck server process cannot
 # delay it for more than five seconds. It is repeated because the first one may come before the
-# server has installed its handlers.
+# server has installed its handlers. Fractions of a second are not in every shell's `sleep`.
 {
     read -r _ <&3 || :
-    while kill -QUIT "$server"; do sleep 1; done
+    while kill -QUIT "$server"; do sleep 0.1 || sleep 1; done
 } >/dev/null 2>&1 &
 lifeline=$!
 
