@@ -1,0 +1,489 @@
+//! The walk over expressions: columns used, functions called, subqueries, and what tells the time.
+
+use std::ops::RangeInclusive;
+
+use sqlparser::ast::{
+    AccessExpr, AssignmentTarget, BinaryOperator, CaseWhen, CeilFloorKind, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
+    ListAggOnOverflow, ObjectName, Subscript, TypedString, UnaryOperator, Value, WindowFrameBound,
+    WindowSpec, WindowType,
+};
+use turbodiesel_core::Bypass;
+
+use crate::{
+    Dialect, FunctionName,
+    builtins::{self, Class},
+    clock, types,
+    walk::Walk,
+};
+
+impl<'a> Walk<'a> {
+    pub(crate) fn expr(&mut self, expr: &'a Expr) {
+        match expr {
+            Expr::Identifier(ident) => self.identifier(ident),
+            Expr::CompoundIdentifier(parts) => {
+                if let Some(column) = parts.last() {
+                    self.check_system_column(column);
+                }
+                self.use_column(parts);
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                self.expr(root);
+                for access in access_chain {
+                    match access {
+                        AccessExpr::Subscript(subscript) => self.subscript(subscript),
+                        // A field of a composite value, or a function in attribute notation.
+                        AccessExpr::Dot(Expr::Identifier(field)) => {
+                            self.check_system_column(field);
+                            let name = self.dialect.fold(field);
+                            self.facts.calls(FunctionName { schema: None, name }, 1);
+                        }
+                        AccessExpr::Dot(_) => self.facts.not_understood("field access"),
+                    }
+                }
+            }
+            Expr::IsFalse(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsNull(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::IsUnknown(inner)
+            | Expr::IsNotUnknown(inner)
+            | Expr::Nested(inner)
+            | Expr::IsJson { expr: inner, kind: _, unique_keys: _, negated: _ }
+            | Expr::IsNormalized { expr: inner, form: _, negated: _ } => self.expr(inner),
+            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
+                self.exprs([&**left, right]);
+            }
+            Expr::InList { expr, list, negated: _ } => {
+                self.expr(expr);
+                self.exprs(list);
+            }
+            Expr::InSubquery { expr, subquery, negated: _ } => {
+                self.expr(expr);
+                self.query(subquery);
+            }
+            Expr::Between { expr, negated: _, low, high } => self.exprs([&**expr, low, high]),
+            Expr::BinaryOp { left, op, right } => {
+                self.binary_operator(op);
+                self.exprs([&**left, right]);
+            }
+            Expr::Like { negated: _, any, expr, pattern, escape_char }
+            | Expr::ILike { negated: _, any, expr, pattern, escape_char } => {
+                if *any {
+                    self.facts.not_understood("LIKE ANY of another dialect");
+                }
+                self.facts.calls_builtin("like");
+                self.exprs([&**expr, pattern]);
+                self.exprs(escape_char.as_deref());
+            }
+            Expr::SimilarTo { negated: _, expr, pattern, escape_char } => {
+                self.exprs([&**expr, pattern]);
+                self.exprs(escape_char.as_deref());
+            }
+            Expr::AnyOp { left, compare_op, right, is_some: _ }
+            | Expr::AllOp { left, compare_op, right } => {
+                self.binary_operator(compare_op);
+                self.exprs([&**left, right]);
+            }
+            Expr::UnaryOp { op, expr } => {
+                self.unary_operator(*op);
+                self.expr(expr);
+            }
+            Expr::Cast { kind: _, expr, data_type, format } => {
+                if format.is_some() {
+                    self.facts.not_understood("CAST … FORMAT");
+                }
+                self.cast(data_type, clock::may_name_a_time(expr));
+                self.expr(expr);
+            }
+            Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: _ }) => {
+                self.cast(data_type, clock::may_be_relative(&value.value));
+                self.value(&value.value);
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                self.facts.calls_builtin("timezone");
+                self.exprs([&**timestamp, time_zone]);
+            }
+            Expr::Extract { field: _, syntax: _, expr } => {
+                self.facts.calls_builtin("extract");
+                self.expr(expr);
+            }
+            Expr::Ceil { expr, field } => self.rounding("ceil", expr, field),
+            Expr::Floor { expr, field } => self.rounding("floor", expr, field),
+            Expr::Position { expr, r#in } => {
+                self.facts.calls_builtin("position");
+                self.exprs([&**expr, r#in]);
+            }
+            Expr::Substring { expr, substring_from, substring_for, special: _, shorthand } => {
+                self.facts.calls_builtin(if *shorthand { "substr" } else { "substring" });
+                self.expr(expr);
+                self.exprs(substring_from.as_deref());
+                self.exprs(substring_for.as_deref());
+            }
+            Expr::Trim { trim_where: _, trim_what, expr, trim_characters } => {
+                self.facts.calls_builtin("trim");
+                self.expr(expr);
+                self.exprs(trim_what.as_deref());
+                self.exprs(trim_characters.iter().flatten());
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                self.facts.calls_builtin("overlay");
+                self.exprs([&**expr, overlay_what, overlay_from]);
+                self.exprs(overlay_for.as_deref());
+            }
+            Expr::Collate { expr, collation: _ } => self.expr(expr),
+            Expr::Value(value) => self.value(&value.value),
+            Expr::Function(function) => self.function(function),
+            Expr::Case { case_token: _, end_token: _, operand, conditions, else_result } => {
+                self.exprs(operand.as_deref());
+                for CaseWhen { condition, result } in conditions {
+                    self.exprs([condition, result]);
+                }
+                self.exprs(else_result.as_deref());
+            }
+            Expr::Exists { subquery, negated: _ } | Expr::Subquery(subquery) => {
+                self.query(subquery);
+            }
+            Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
+                self.exprs(sets.iter().flatten());
+            }
+            Expr::Tuple(exprs) => self.exprs(exprs),
+            Expr::Array(array) => self.exprs(&array.elem),
+            Expr::Interval(interval) => self.expr(&interval.value),
+            Expr::Wildcard(_) => self.use_all(|_| true),
+            Expr::QualifiedWildcard(name, _) => self.use_row(name),
+            Expr::JsonAccess { .. }
+            | Expr::InUnnest { .. }
+            | Expr::RLike { .. }
+            | Expr::Convert { .. }
+            | Expr::Prefixed { .. }
+            | Expr::Struct { .. }
+            | Expr::Named { .. }
+            | Expr::Dictionary(_)
+            | Expr::Map(_)
+            | Expr::MatchAgainst { .. }
+            | Expr::OuterJoin(_)
+            | Expr::Prior(_)
+            | Expr::Lambda(_)
+            | Expr::MemberOf(_) => self.facts.not_understood("expression of another dialect"),
+        }
+    }
+
+    fn identifier(&mut self, ident: &Ident) {
+        let name = self.dialect.fold(ident);
+        if ident.quote_style.is_none() && builtins::is_bare_call(self.dialect, &name) {
+            // The words are functions, with or without the precision in parentheses.
+            self.facts.refuse(Bypass::StableFunction, name.to_string());
+            self.facts.calls_builtin(&name);
+        } else {
+            self.check_system_column(ident);
+            self.use_column(std::slice::from_ref(ident));
+        }
+    }
+
+    fn check_system_column(&mut self, ident: &Ident) {
+        const SYSTEM: &[&str] = &["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
+        let name = self.dialect.fold(ident);
+        if self.dialect == Dialect::Postgres && SYSTEM.contains(&&*name) {
+            self.facts.refuse(Bypass::SystemColumn, name);
+        }
+    }
+
+    fn subscript(&mut self, subscript: &'a Subscript) {
+        match subscript {
+            Subscript::Index { index } => self.expr(index),
+            Subscript::Slice { lower_bound, upper_bound, stride } => {
+                self.exprs([lower_bound, upper_bound, stride].into_iter().flatten());
+            }
+        }
+    }
+
+    fn rounding(&mut self, name: &str, expr: &'a Expr, field: &CeilFloorKind) {
+        match field {
+            CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) => {}
+            CeilFloorKind::DateTimeField(_) | CeilFloorKind::Scale(_) => {
+                self.facts.not_understood("rounding of another dialect");
+            }
+        }
+        self.facts.calls_builtin(name);
+        self.expr(expr);
+    }
+
+    fn value(&mut self, value: &Value) {
+        // PostgreSQL reads a string as the type that its place asks for, so `created_at > 'today'`
+        // tells the time. In SQLite only its date functions do.
+        if self.dialect == Dialect::Postgres && clock::names_relative_time(value) {
+            self.facts.refuse(Bypass::StableFunction, "relative time in a string");
+        }
+    }
+
+    fn cast(&mut self, data_type: &sqlparser::ast::DataType, from_text: bool) {
+        match types::classify(self.dialect, data_type) {
+            types::Class::Plain => {}
+            types::Class::Time if from_text => {
+                self.facts.refuse(Bypass::StableFunction, format!("text as {data_type}"));
+            }
+            types::Class::Time => {}
+            types::Class::Catalog => {
+                self.facts.refuse(Bypass::SystemCatalog, format!("cast to {data_type}"));
+            }
+            // The type's input function is unknown, and so are the checks of a domain.
+            types::Class::Unknown => {
+                self.facts.refuse(Bypass::UnknownFunction, format!("cast to {data_type}"));
+            }
+        }
+    }
+
+    fn binary_operator(&mut self, op: &BinaryOperator) {
+        match op {
+            BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+            | BinaryOperator::StringConcat
+            | BinaryOperator::Gt
+            | BinaryOperator::Lt
+            | BinaryOperator::GtEq
+            | BinaryOperator::LtEq
+            | BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::And
+            | BinaryOperator::Or
+            | BinaryOperator::BitwiseOr
+            | BinaryOperator::BitwiseAnd
+            | BinaryOperator::BitwiseXor
+            | BinaryOperator::PGBitwiseXor
+            | BinaryOperator::PGBitwiseShiftLeft
+            | BinaryOperator::PGBitwiseShiftRight
+            | BinaryOperator::PGExp
+            | BinaryOperator::PGOverlap
+            | BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch
+            | BinaryOperator::PGLikeMatch
+            | BinaryOperator::PGILikeMatch
+            | BinaryOperator::PGNotLikeMatch
+            | BinaryOperator::PGNotILikeMatch
+            | BinaryOperator::PGStartsWith
+            | BinaryOperator::Arrow
+            | BinaryOperator::LongArrow
+            | BinaryOperator::HashArrow
+            | BinaryOperator::HashLongArrow
+            | BinaryOperator::AtAt
+            | BinaryOperator::AtArrow
+            | BinaryOperator::ArrowAt
+            | BinaryOperator::HashMinus
+            | BinaryOperator::AtQuestion
+            | BinaryOperator::Question
+            | BinaryOperator::QuestionAnd
+            | BinaryOperator::QuestionPipe
+            | BinaryOperator::Overlaps
+            | BinaryOperator::DoubleHash
+            | BinaryOperator::LtDashGt
+            | BinaryOperator::AndLt
+            | BinaryOperator::AndGt
+            | BinaryOperator::LtLtPipe
+            | BinaryOperator::PipeGtGt
+            | BinaryOperator::AndLtPipe
+            | BinaryOperator::PipeAndGt
+            | BinaryOperator::LtCaret
+            | BinaryOperator::GtCaret
+            | BinaryOperator::QuestionHash
+            | BinaryOperator::QuestionDash
+            | BinaryOperator::QuestionDashPipe
+            | BinaryOperator::QuestionDoublePipe
+            | BinaryOperator::At
+            | BinaryOperator::TildeEq => {}
+            BinaryOperator::Glob => self.facts.calls_builtin("glob"),
+            // SQLite calls a function that the application or an extension provides.
+            BinaryOperator::Match => self.facts.calls_operator("match".to_owned()),
+            BinaryOperator::Regexp => self.facts.calls_operator("regexp".to_owned()),
+            BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_) => {
+                self.facts.calls_operator(op.to_string());
+            }
+            BinaryOperator::Spaceship
+            | BinaryOperator::Xor
+            | BinaryOperator::DuckIntegerDivide
+            | BinaryOperator::MyIntegerDivide
+            | BinaryOperator::Assignment => {
+                self.facts.not_understood("operator of another dialect");
+            }
+        }
+    }
+
+    fn unary_operator(&mut self, op: UnaryOperator) {
+        match op {
+            UnaryOperator::Plus
+            | UnaryOperator::Minus
+            | UnaryOperator::Not
+            | UnaryOperator::BitwiseNot
+            | UnaryOperator::PGAbs
+            | UnaryOperator::PGCubeRoot
+            | UnaryOperator::PGSquareRoot
+            | UnaryOperator::AtDashAt
+            | UnaryOperator::DoubleAt
+            | UnaryOperator::Hash
+            | UnaryOperator::QuestionDash
+            | UnaryOperator::QuestionPipe => {}
+            UnaryOperator::BangNot
+            | UnaryOperator::PGPostfixFactorial
+            | UnaryOperator::PGPrefixFactorial => {
+                self.facts.not_understood("operator of another dialect");
+            }
+        }
+    }
+
+    fn function(&mut self, function: &'a Function) {
+        let Function {
+            name,
+            uses_odbc_syntax,
+            parameters,
+            args,
+            within_group,
+            filter,
+            null_treatment: _,
+            over,
+        } = function;
+        if *uses_odbc_syntax || *parameters != FunctionArguments::None {
+            self.facts.not_understood("call of another dialect");
+        }
+        let arguments = match args {
+            FunctionArguments::None => 0,
+            FunctionArguments::Subquery(query) => {
+                self.query(query);
+                1
+            }
+            FunctionArguments::List(list) => {
+                self.function_args(&list.args);
+                for clause in &list.clauses {
+                    self.function_clause(clause);
+                }
+                list.args.len()
+            }
+        };
+        let class = self.call(name, arguments);
+        if let Class::Clock { first, last } = class {
+            self.clock_arguments(args, first..=last);
+        }
+        // SQLite's `min` and `max` of several arguments are scalar.
+        let scalar = self.dialect == Dialect::Sqlite && arguments > 1 && is_extremum(name);
+        if class == Class::Aggregate && over.is_none() && !scalar {
+            self.note_aggregate();
+        }
+        self.order_by_exprs(within_group);
+        self.exprs(filter.as_deref());
+        if let Some(over) = over {
+            if let Some(block) = self.blocks.last_mut() {
+                block.has_window = true;
+            }
+            match over {
+                WindowType::NamedWindow(_) => {}
+                WindowType::WindowSpec(spec) => self.window(spec),
+            }
+        }
+    }
+
+    /// Notes the call of a function by name, and tells its class.
+    pub(crate) fn call(&mut self, name: &ObjectName, arguments: usize) -> Class {
+        let Some(name) = self.dialect.fold_name(name) else {
+            self.facts.not_understood("function name");
+            return Class::Unknown;
+        };
+        self.facts.calls(FunctionName { schema: name.schema, name: name.name }, arguments)
+    }
+
+    /// Refuses a function of times if one of those may be the present, or relative to it.
+    fn clock_arguments(&mut self, args: &FunctionArguments, times: RangeInclusive<usize>) {
+        let FunctionArguments::List(list) = args else { return };
+        let is_relative = list.args.iter().enumerate().any(|(index, arg)| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => match expr {
+                _ if times.contains(&index) => clock::may_name_a_time(expr),
+                Expr::Value(value) => clock::names_relative_time(&value.value),
+                _ => false,
+            },
+            _ => true,
+        });
+        if is_relative {
+            self.facts.refuse(Bypass::StableFunction, "relative time");
+        }
+    }
+
+    pub(crate) fn function_args(&mut self, args: &'a [FunctionArg]) {
+        for arg in args {
+            let arg = match arg {
+                FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
+                FunctionArg::ExprNamed { name, arg, operator: _ } => {
+                    self.expr(name);
+                    arg
+                }
+            };
+            match arg {
+                FunctionArgExpr::Expr(expr) => self.expr(expr),
+                FunctionArgExpr::QualifiedWildcard(name) => self.use_row(name),
+                // `count(*)` uses no column.
+                FunctionArgExpr::Wildcard => {}
+                FunctionArgExpr::WildcardWithOptions(options) => self.wildcard_options(options),
+            }
+        }
+    }
+
+    fn function_clause(&mut self, clause: &'a FunctionArgumentClause) {
+        match clause {
+            FunctionArgumentClause::IgnoreOrRespectNulls(_)
+            | FunctionArgumentClause::JsonNullClause(_)
+            | FunctionArgumentClause::Separator(_) => {}
+            FunctionArgumentClause::OrderBy(exprs) => self.order_by_exprs(exprs),
+            FunctionArgumentClause::JsonReturningClause(returning) => {
+                self.cast(&returning.data_type, true);
+            }
+            FunctionArgumentClause::OnOverflow(ListAggOnOverflow::Error) => {}
+            FunctionArgumentClause::OnOverflow(ListAggOnOverflow::Truncate { .. })
+            | FunctionArgumentClause::Where(_)
+            | FunctionArgumentClause::Limit(_)
+            | FunctionArgumentClause::Having(_) => {
+                self.facts.not_understood("call of another dialect");
+            }
+        }
+    }
+
+    pub(crate) fn window(&mut self, spec: &'a WindowSpec) {
+        let WindowSpec { window_name: _, partition_by, order_by, window_frame } = spec;
+        self.exprs(partition_by);
+        self.order_by_exprs(order_by);
+        let bounds = window_frame.iter().flat_map(|frame| {
+            [Some(&frame.start_bound), frame.end_bound.as_ref()].into_iter().flatten()
+        });
+        for bound in bounds {
+            match bound {
+                WindowFrameBound::CurrentRow => {}
+                WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset) => {
+                    self.exprs(offset.as_deref());
+                }
+            }
+        }
+    }
+
+    /// The columns on the left of an assignment.
+    pub(crate) fn assigned(&mut self, target: &AssignmentTarget) -> Option<Vec<Box<str>>> {
+        let column = |name: &ObjectName| match name.0.as_slice() {
+            [part] => part.as_ident().map(|ident| self.dialect.fold(ident)),
+            // `SET column.field`, or a qualified name that only other dialects allow.
+            _ => None,
+        };
+        match target {
+            AssignmentTarget::ColumnName(name) => column(name).map(|column| vec![column]),
+            AssignmentTarget::Tuple(names) => names.iter().map(column).collect(),
+        }
+    }
+}
+
+fn is_extremum(name: &ObjectName) -> bool {
+    let name = name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| {
+        name.value.eq_ignore_ascii_case("min") || name.value.eq_ignore_ascii_case("max")
+    })
+}
