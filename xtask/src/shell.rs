@@ -228,14 +228,26 @@ fn end_running(signal: Signal) {
     }
 }
 
-/// An argument as one would type it into a shell.
+/// An argument as one would type it into a shell, without the password if it is a URL: what a task
+/// prints ends in logs that many people read.
 fn quote(argument: &str) -> String {
+    let argument = &without_password(argument);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if !argument.is_empty() && argument.chars().all(plain) {
         argument.to_owned()
     } else {
         format!("'{}'", argument.replace('\'', r"'\''"))
     }
+}
+
+fn without_password(argument: &str) -> String {
+    let url = || {
+        let (scheme, rest) = argument.split_once("://")?;
+        let (credentials, host) = rest.rsplit_once('@')?;
+        let (user, _) = credentials.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{host}"))
+    };
+    url().unwrap_or_else(|| argument.to_owned())
 }
 
 impl fmt::Display for Interrupted {
@@ -254,6 +266,15 @@ mod tests {
     fn commands_are_shown_as_one_would_type_them() {
         let step = cargo(["run", "--label", "private PostgreSQL"]).env("A", "it's");
         assert_eq!(step.to_string(), r"A='it'\''s' cargo run --label 'private PostgreSQL'");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let step = cargo(["--url", "postgres://me:secret@host/db", "postgres://me@host/db"]);
+        assert_eq!(
+            step.to_string(),
+            "cargo --url 'postgres://me:***@host/db' postgres://me@host/db"
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub const TEST_POSTGRES_VARIABLE: &str = "TURBODIESEL_TEST_POSTGRES";
 pub struct Database {
     url: String,
     name: String,
+    /// How the kit itself reaches the server, which may differ from how a test does.
     server_url: String,
 }
 
@@ -42,19 +43,24 @@ pub fn database() -> Database {
 }
 
 impl Database {
-    /// Makes a database on the server of a URL, whose user must be allowed to.
+    /// Makes a database on the server of a URL, whose user must be allowed to. The kit's own client
+    /// speaks no TLS.
     ///
     /// # Errors
     ///
     /// [`Error::is_database`] if the server cannot be reached or refuses.
     pub fn on(server_url: &str) -> Result<Self, Error> {
+        Self::create(server_url, server_url)
+    }
+
+    fn create(server_url: &str, public_url: &str) -> Result<Self, Error> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // The server may be shared with other processes, also of other machines.
         let salt = crate::postgres::random() >> 40;
         let name = format!("turbodiesel_{}_{count}_{salt:06x}", std::process::id());
         execute(server_url, &format!("CREATE DATABASE {name} TEMPLATE template0"))?;
-        let url = with_database(server_url, &name);
+        let url = with_database(public_url, &name);
         Ok(Self { url, name, server_url: server_url.to_owned() })
     }
 
@@ -76,7 +82,7 @@ impl Database {
     ///
     /// [`Error::is_database`] with PostgreSQL's message.
     pub fn execute(&self, statements: &str) -> Result<(), Error> {
-        execute(&self.url, statements)
+        execute(&with_database(&self.server_url, &self.name), statements)
     }
 }
 
@@ -91,13 +97,13 @@ impl Drop for Database {
 }
 
 impl Postgres {
-    /// Makes a fresh database on this server. Drop it before the server.
+    /// Makes a fresh database on this server, over the Unix socket. Drop it before the server.
     ///
     /// # Errors
     ///
     /// [`Error::is_database`] if the server is no longer there.
     pub fn create_database(&self) -> Result<Database, Error> {
-        Database::on(&self.url())
+        Database::create(&self.socket_url(), &self.url())
     }
 }
 

@@ -55,7 +55,8 @@ pub struct PostgresOptions {
     /// Accepts TLS connections with this identity, which needs [`tcp`](Self::tcp): PostgreSQL has
     /// no TLS over Unix sockets. Defaults to none.
     pub tls: Option<ServerTls>,
-    /// Replaces `pg_hba.conf`. Defaults to trust over the socket and a password over TCP.
+    /// Replaces `pg_hba.conf`. Defaults to trust over the socket and a password over TCP. Keep the
+    /// line `local all all trust` for `create_database`.
     pub hba: Option<String>,
 }
 
@@ -113,17 +114,23 @@ impl Postgres {
 
     /// The URL of the superuser `postgres` in the database `postgres`.
     ///
-    /// Over the Unix socket it has the form `postgres://postgres@%2Ftmp%2Ffolder/postgres`, with
-    /// [`PostgresOptions::tcp`] the form `postgres://postgres:password@127.0.0.1:port/postgres`.
-    /// Both libpq and tokio-postgres understand them.
+    /// With [`PostgresOptions::tcp`] it has the form
+    /// `postgres://postgres:password@127.0.0.1:port/postgres`, else it is
+    /// [`socket_url`](Self::socket_url). Both libpq and tokio-postgres understand them.
     #[must_use]
     pub fn url(&self) -> String {
         match &self.tcp_password {
             Some(password) => {
                 format!("postgres://postgres:{password}@127.0.0.1:{}/postgres", self.port)
             }
-            None => format!("postgres://postgres@{}/postgres", percent_encode(&self.folder)),
+            None => self.socket_url(),
         }
+    }
+
+    /// The same over the Unix socket, `postgres://postgres@%2Ftmp%2Ffolder:port/postgres`.
+    #[must_use]
+    pub fn socket_url(&self) -> String {
+        format!("postgres://postgres@{}:{}/postgres", percent_encode(&self.folder), self.port)
     }
 
     /// The port of 127.0.0.1 with [`PostgresOptions::tcp`], else only a part of the socket's name.

@@ -95,7 +95,9 @@ fn a_setting_that_postgresql_refuses_is_reported_with_its_log() {
 #[test]
 fn tcp_needs_the_password() {
     let server = Postgres::with(PostgresOptions { tcp: true, ..Default::default() }).unwrap();
-    server.create_database().unwrap();
+    let database = server.create_database().unwrap();
+    assert!(database.url().contains("@127.0.0.1:"), "{}", database.url());
+    Database::on(database.url()).expect("the password is right");
 
     let wrong = format!("postgres://postgres:wrong@127.0.0.1:{}/postgres", server.port());
     let error = Database::on(&wrong).unwrap_err();
@@ -111,11 +113,12 @@ fn tls_is_spoken_when_an_identity_is_given() {
             certificate: identity.cert.pem(),
             key: identity.signing_key.serialize_pem(),
         }),
-        hba: Some("hostssl all all 127.0.0.1/32 scram-sha-256".into()),
+        hba: Some("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256".into()),
         ..PostgresOptions::default()
     };
     let server = Postgres::with(options).unwrap();
-    let error = server.create_database().unwrap_err();
+    let database = server.create_database().expect("over the socket");
+    let error = Database::on(database.url()).unwrap_err();
     assert!(error.is_database(), "the kit's own client speaks no TLS: {error}");
 
     // The request that opens every TLS connection to PostgreSQL; `S` agrees, `N` refuses.

@@ -18,8 +18,8 @@ pub(super) fn check(root: &Path) -> Result<()> {
     let mut files = Vec::new();
     collect(root, &mut files)?;
     let mut local: Vec<String> = HOMES.iter().map(|home| (*home).to_owned()).collect();
-    local.extend(env::var("HOME").ok().filter(|home| home.len() > 1));
-    local.push(root.display().to_string());
+    local.extend(env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| home + "/"));
+    local.push(format!("{}/", root.display()));
 
     let mut problems = Vec::new();
     for file in &files {
