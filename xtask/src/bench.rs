@@ -10,7 +10,6 @@ use crate::{servers, shell};
 /// The environment variable in which the benchmarks find their server.
 const POSTGRES_VARIABLE: &str = "TURBODIESEL_BENCH_POSTGRES";
 
-/// Measures turbodiesel against its rivals, interleaved in one run, and prints medians with spread.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Suites:

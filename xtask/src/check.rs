@@ -12,7 +12,6 @@ mod deny;
 mod layering;
 mod tidy;
 
-/// Runs all checks, also after one has failed, and lists what to mend.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Checks:

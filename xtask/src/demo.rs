@@ -5,8 +5,6 @@ use clap::Args;
 
 use crate::{servers, shell};
 
-/// Drives the same requests through plain diesel-async and through turbodiesel, and prints both
-/// side by side with the number of wrong answers found, which must be zero.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The demo's own options are passed on, among them:
@@ -22,7 +20,7 @@ pub(crate) struct Options {
     postgres: bool,
 
     /// Options of the demo
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "DEMO OPTIONS")]
     options: Vec<String>,
 }
 

@@ -52,14 +52,26 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Plain diesel-async and turbodiesel side by side on real data (a minute after the build)
+    ///
+    /// Drives the same requests first through one and then through the other, and prints both in
+    /// one table, with the number of wrong answers found, which must be zero.
     Demo(demo::Options),
     /// Every test of the workspace on private servers, doctests included (some minutes)
+    ///
+    /// All crates, all features. One private PostgreSQL serves all tests, each of which makes
+    /// databases of its own.
     Test(test::Options),
     /// The benchmarks, contenders interleaved, on a private PostgreSQL (some minutes)
+    ///
+    /// Measures turbodiesel against its rivals in one run, and prints medians with their spread.
     Bench(bench::Options),
-    /// Format, lints, docs, layering, tidiness, licences and advisories (some minutes; --fast: one)
+    /// Format, lints, docs, layering, tidiness, licences, advisories (some minutes; --fast: one)
+    ///
+    /// Runs all of them, also after one has failed, and lists at the end what to mend.
     Check(check::Options),
     /// Private servers for work by hand: prints their URLs, ends them on Ctrl-C (a second)
+    ///
+    /// The URLs are printed as shell commands, to be pasted into another terminal.
     Services(services::Options),
 }
 

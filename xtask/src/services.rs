@@ -6,7 +6,6 @@ use turbodiesel_testkit::PostgresOptions;
 
 use crate::{servers, shell};
 
-/// Starts private servers, prints their URLs as shell commands, and waits for Ctrl-C.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Also listen on a port of 127.0.0.1, for clients that know no Unix sockets

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every test on private servers, with a summary.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{servers, shell};
@@ -10,8 +10,6 @@ use crate::{servers, shell};
 /// The environment variable in which the tests find their server; the test kit reads it.
 const POSTGRES_VARIABLE: &str = "TURBODIESEL_TEST_POSTGRES";
 
-/// Runs the tests of the workspace with all features on one private PostgreSQL, in which each test
-/// makes databases of its own.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Only tests whose name contains this
@@ -27,7 +25,7 @@ pub(crate) struct Options {
     fast: bool,
 
     /// Options of the test binaries, after `--`
-    #[arg(last = true, value_name = "OPTIONS")]
+    #[arg(last = true, value_name = "TEST OPTIONS")]
     options: Vec<String>,
 }
 
@@ -39,8 +37,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .env(POSTGRES_VARIABLE, &server.url())
         .mend("run a failed test alone with `cargo xtask test --filter NAME -- --nocapture`")
         .run_looking(|line| summary.look(line));
-    println!("\n{} in {:.0} s", summary.text(), start.elapsed().as_secs_f64());
-    tested
+    println!("\n{}", summary.text(start.elapsed()));
+    tested?;
+    match &options.filter {
+        Some(filter) if summary.passed == 0 => bail!("no test has a name with `{filter}`"),
+        _ => Ok(()),
+    }
 }
 
 fn tests(options: &Options) -> shell::Step {
@@ -92,10 +94,14 @@ impl Summary {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, took: Duration) -> String {
         let mut text = format!(
-            "{} passed, {} failed, {} ignored in {} test binaries",
-            self.passed, self.failed, self.ignored, self.binaries
+            "{} passed, {} failed, {} ignored in {} test binaries, {:.0} s",
+            self.passed,
+            self.failed,
+            self.ignored,
+            self.binaries,
+            took.as_secs_f64()
         );
         for failure in &self.failures {
             text.push_str(&format!("\n  failed: {failure}"));
@@ -119,7 +125,8 @@ mod tests {
         ] {
             summary.look(line);
         }
-        let expected = "8 passed, 1 failed, 2 ignored in 2 test binaries\n  failed: kit::does_not";
-        assert_eq!(summary.text(), expected);
+        let expected =
+            "8 passed, 1 failed, 2 ignored in 2 test binaries, 4 s\n  failed: kit::does_not";
+        assert_eq!(summary.text(Duration::from_secs(4)), expected);
     }
 }
