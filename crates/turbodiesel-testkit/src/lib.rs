@@ -30,6 +30,7 @@
 //!
 //! - `postgres`: a private server, its options and its URL.
 //! - `watchdog.sh`: the few lines of shell that own the server and its folder.
+//! - `place`: where a server lives and as whom it runs.
 //! - `programs`: finding the server's programs, and installing them when that is allowed.
 //! - `database`: a fresh database on a private server or on `DATABASE_URL`.
 //! - `sqlite`: a private SQLite file.
@@ -63,6 +64,7 @@
 #[cfg(feature = "databases")]
 mod database;
 mod error;
+mod place;
 mod postgres;
 mod programs;
 mod sqlite;

@@ -6,14 +6,14 @@ use std::{
     hash::{BuildHasher, Hasher},
     io::Read,
     net::{Ipv4Addr, TcpListener},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt, process::CommandExt},
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{Error, programs};
+use crate::{Error, place, programs};
 
 /// The shell program that makes the folder, runs the server and removes both.
 const WATCHDOG: &str = include_str!("watchdog.sh");
@@ -26,16 +26,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
 /// How often a port that somebody else took in the meantime is replaced by another one.
 const PORT_ATTEMPTS: usize = 5;
-
-/// The longest folder whose socket still fits into a socket address (104 bytes on macOS).
-const LONGEST_FOLDER: usize = 104 - 1 - "/.s.PGSQL.65535".len();
-
-/// Where Linux keeps files in memory.
-const MEMORY_FOLDER: &str = "/dev/shm";
-
-/// The free memory from which on a server's data is kept there. Containers often have 64 MB, which a
-/// few databases fill.
-const ENOUGH_MEMORY: u64 = 2 << 30;
 
 /// The port that names the socket file when nothing listens on the network.
 const DEFAULT_PORT: u16 = 5432;
@@ -179,8 +169,8 @@ impl Postgres {
         options: &PostgresOptions,
         port: u16,
     ) -> Result<Self, Error> {
-        let user = if programs::is_root() { Some(unprivileged_user()?) } else { None };
-        let folder = new_folder_name(options.durable, user);
+        let user = if programs::is_root() { Some(place::unprivileged_user()?) } else { None };
+        let folder = place::new_folder_name(options.durable, user);
         let password = format!("{:016x}{:016x}", random(), random());
 
         let mut command = Command::new("/bin/sh");
@@ -201,7 +191,7 @@ impl Postgres {
             command.env("TESTKIT_TLS_CERTIFICATE", &tls.certificate);
             command.env("TESTKIT_TLS_KEY", &tls.key);
         }
-        if let Some(User { uid, gid }) = user {
+        if let Some(place::User { uid, gid }) = user {
             command.uid(uid).gid(gid);
         }
         // Its own process group, so that Ctrl-C in the terminal reaches only us; and a folder that
@@ -297,61 +287,6 @@ fn settings(options: &PostgresOptions) -> Vec<(&str, &str)> {
     settings
 }
 
-/// A user that PostgreSQL agrees to run as.
-#[derive(Clone, Copy, Debug)]
-struct User {
-    uid: u32,
-    gid: u32,
-}
-
-/// `nobody`, which owns nothing, or else the user that PostgreSQL's package made.
-fn unprivileged_user() -> Result<User, Error> {
-    let users = fs::read_to_string("/etc/passwd")
-        .map_err(|error| Error::io("cannot read /etc/passwd", error))?;
-    ["nobody", "postgres"].into_iter().find_map(|name| find_user(&users, name)).ok_or_else(|| {
-        Error::server(
-            "PostgreSQL does not run as root, and there is no user `nobody` or `postgres`; \
-             make one with `useradd --system postgres`",
-        )
-    })
-}
-
-fn find_user(users: &str, name: &str) -> Option<User> {
-    let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
-    let mut fields = line.split(':').skip(2);
-    Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
-}
-
-/// A name that nobody has, in the best parent for a server of this kind.
-///
-/// Data that may be lost goes into memory where there is plenty: a database is made of three
-/// hundred files, which took 20 ms there and 240 ms on a journaling disk. The temporary folder is
-/// next, and `/tmp` if that one is too deep for a socket address or closed to the server's user.
-fn new_folder_name(durable: bool, user: Option<User>) -> PathBuf {
-    let name = format!("turbodiesel-{}-{:08x}", std::process::id(), random() >> 32);
-    let memory = Path::new(MEMORY_FOLDER);
-    if !durable && free_bytes(memory) >= ENOUGH_MEMORY && is_open_to_everybody(memory) {
-        return memory.join(name);
-    }
-    let folder = env::temp_dir().join(&name);
-    let usable = folder.as_os_str().len() <= LONGEST_FOLDER
-        && (user.is_none() || is_open_to_everybody(&env::temp_dir()));
-    if usable { folder } else { Path::new("/tmp").join(name) }
-}
-
-/// The free space of a file system, zero if there is no such folder.
-fn free_bytes(folder: &Path) -> u64 {
-    rustix::fs::statvfs(folder).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
-}
-
-/// Whether any user can make a file in a folder.
-fn is_open_to_everybody(folder: &Path) -> bool {
-    let others_may = |path: &Path, bits: u32| {
-        fs::metadata(path).is_ok_and(|metadata| metadata.mode() & bits == bits)
-    };
-    others_may(folder, 0o003) && folder.ancestors().all(|ancestor| others_may(ancestor, 0o001))
-}
-
 fn free_port() -> Result<u16, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
@@ -388,14 +323,6 @@ mod tests {
     #[test]
     fn a_socket_folder_becomes_the_host_of_a_url() {
         assert_eq!(percent_encode(Path::new("/tmp/a b-1")), "%2Ftmp%2Fa%20b-1");
-    }
-
-    #[test]
-    fn users_are_found_by_their_whole_name() {
-        let users = "nobodyelse:x:7:8::/:/bin/sh\nnobody:x:65534:65533:nobody:/:/sbin/nologin\n";
-        let user = find_user(users, "nobody").expect("it is there");
-        assert_eq!((user.uid, user.gid), (65534, 65533));
-        assert!(find_user(users, "postgres").is_none());
     }
 
     #[test]
