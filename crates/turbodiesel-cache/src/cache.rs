@@ -1,6 +1,10 @@
 //! The cache: looking up, joining a load, filling.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use parking_lot::MutexGuard;
 use turbodiesel_core::{Fingerprint, Nanos, Outcome, Tier, Weigh};
@@ -9,6 +13,7 @@ use crate::{
     CacheBuilder, CacheStats, Follow, Lead, Role, Slot, Snapshot, Stamps,
     entry::{Age, Entry},
     flight::{Boarding, Flight, Flights, Shard},
+    load::LoadId,
     stats::{Counters, TierCounters, bump},
     store::{Left, Refusal, Store},
 };
@@ -168,11 +173,15 @@ impl<V, E> Cache<V, E> {
         {
             match flight.board(
                 |snapshot| inner.may_share(snapshot, read),
+                || inner.stamps.is_written(read.slots),
                 || inner.stamps.snapshot(flight.slots.iter().copied()),
             ) {
                 Boarding::Follow => {
                     let flight = Arc::clone(flight);
                     return Role::Follow(Follow::flight(Arc::clone(inner), flight, read.tier));
+                }
+                Boarding::Landed(value) => {
+                    return Role::Follow(Follow::landed(value, Arc::clone(inner)));
                 }
                 Boarding::Lead(snapshot) => {
                     let flight = Arc::clone(flight);
@@ -224,7 +233,7 @@ impl<V, E> Cache<V, E> {
             stats.bytes = store.bytes();
             stats.capacity_bytes = store.capacity();
         }
-        stats.flights = self.inner.flights.len();
+        stats.flights = self.inner.flights.loading();
         stats
     }
 }
@@ -263,6 +272,11 @@ impl<V, E> Inner<V, E> {
 
     pub(crate) fn counters(&self, tier: Tier) -> &TierCounters {
         &self.counters.local().tiers[tier.index()]
+    }
+
+    /// Identifies a load of this cache among all that a thread may poll.
+    pub(crate) fn within(&self, fingerprint: Fingerprint) -> LoadId {
+        (std::ptr::from_ref(self).addr(), fingerprint)
     }
 
     #[inline]
@@ -373,7 +387,7 @@ impl<V, E> Inner<V, E> {
         match prepared.0.and_then(|entry| self.try_admit(read, entry)) {
             Ok(left) => {
                 bump(&counters.fills);
-                counters.evictions.fetch_add(left.evicted(), std::sync::atomic::Ordering::Relaxed);
+                counters.evictions.fetch_add(left.evicted(), Relaxed);
                 Some(left)
             }
             Err(refusal) => {

@@ -3,11 +3,20 @@
 //! Each key has at most one flight that readers may board: its newest. An older one, which newer
 //! readers may not share, goes on for those who are on it already, and ends with them.
 //!
+//! # Flights that linger
+//!
+//! What was read while a write was in flight must not be kept, so a write that takes a while would
+//! let the readers of a popular key go to the database one flight after the other. But a mark
+//! forbids to keep an answer, not to share it: as long as the write is in flight and no stamp
+//! changed, one more reader may board just as before the landing. So such a flight lingers in the
+//! table until the write ends. Few do at a time, and only with small answers, because they are
+//! outside every budget.
+//!
 //! Locks, in this order: a shard of the table, a flight's state, a shard of a tier's map. None of
 //! them is held across an `await`.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Place},
+    collections::{HashMap, VecDeque, hash_map::Entry as Place},
     sync::Arc,
 };
 
@@ -19,6 +28,8 @@ use crate::{Slot, Snapshot};
 
 /// Enough that two keys rarely wait for one another.
 const SHARDS: usize = 64;
+/// Flights that may linger in a shard; the longest there leaves for another.
+const LINGERING: usize = 4;
 
 /// One load, its leader and those who wait for it.
 pub(crate) struct Flight<V, E> {
@@ -62,9 +73,11 @@ impl<V, E: Clone> Clone for Landing<V, E> {
 }
 
 /// What a reader who asks to come aboard is told.
-pub(crate) enum Boarding {
+pub(crate) enum Boarding<V> {
     /// Wait: the reader is now counted as a follower.
     Follow,
+    /// The flight has landed and lingers; this is its answer.
+    Landed(Arc<V>),
     /// Lead: the former leader vanished, and the flight goes on with the given snapshot.
     Lead(Snapshot),
     /// This flight is not for this reader.
@@ -94,20 +107,25 @@ impl<V, E> Flight<V, E> {
         })
     }
 
-    /// Asks to come aboard. `may_share` judges the snapshot under which the leader reads, `anew`
-    /// takes another one if there is no leader.
+    /// Asks to come aboard. `may_share` judges the snapshot under which the leader reads,
+    /// `may_linger` whether a flight that has landed goes on, and `anew` takes another snapshot if
+    /// there is no leader.
     ///
     /// The caller holds the shard that the flight was found in.
     pub(crate) fn board(
         &self,
-        may_share: impl FnOnce(&Snapshot) -> bool,
+        may_share: impl Fn(&Snapshot) -> bool,
+        may_linger: impl FnOnce() -> bool,
         anew: impl FnOnce() -> Snapshot,
-    ) -> Boarding {
+    ) -> Boarding<V> {
         let mut state = self.state.lock();
-        match state.phase {
+        match &state.phase {
             Phase::Loading if may_share(&state.snapshot) => {
                 state.followers += 1;
                 Boarding::Follow
+            }
+            Phase::Landed(Landing::Value(value)) if may_share(&state.snapshot) && may_linger() => {
+                Boarding::Landed(Arc::clone(value))
             }
             Phase::Leaderless => Boarding::Lead(state.take_lead(anew)),
             Phase::Loading | Phase::Landed(_) => Boarding::Refused,
@@ -118,6 +136,10 @@ impl<V, E> Flight<V, E> {
     pub(crate) fn is_led(&self, may_share: impl FnOnce(&Snapshot) -> bool) -> bool {
         let state = self.state.lock();
         matches!(state.phase, Phase::Loading) && may_share(&state.snapshot)
+    }
+
+    fn has_landed(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Landed(_))
     }
 
     /// Waits until the flight may have changed since `look` was called. `look` is asked first and
@@ -135,6 +157,14 @@ impl<V, E> Flight<V, E> {
             }
             changed.await;
         }
+    }
+}
+
+impl<V, E> Flight<V, E> {
+    fn land(&self, landing: Landing<V, E>) -> Wake {
+        let mut state = self.state.lock();
+        state.phase = Phase::Landed(landing);
+        if state.followers == 0 { Wake::Nobody } else { Wake::All }
     }
 }
 
@@ -167,12 +197,19 @@ pub(crate) struct Flights<V, E> {
 /// Part of the table. Its lock also orders the fills of the keys in it.
 pub(crate) struct Shard<V, E> {
     newest: HashMap<Fingerprint, Arc<Flight<V, E>>>,
+    /// Keys whose newest flight may have landed, the longest there first.
+    lingering: VecDeque<Fingerprint>,
+}
+
+impl<V, E> Default for Shard<V, E> {
+    fn default() -> Self {
+        Self { newest: HashMap::new(), lingering: VecDeque::new() }
+    }
 }
 
 impl<V, E> Flights<V, E> {
     pub(crate) fn new() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard { newest: HashMap::new() })).collect();
-        Self { shards }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     /// Locks the key's shard.
@@ -182,9 +219,12 @@ impl<V, E> Flights<V, E> {
         self.shards[bits % SHARDS].lock()
     }
 
-    /// How many loads readers may join now.
-    pub(crate) fn len(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.lock().newest.len() as u64).sum()
+    /// How many keys are being loaded now.
+    pub(crate) fn loading(&self) -> u64 {
+        let loading = |shard: &Mutex<Shard<V, E>>| {
+            shard.lock().newest.values().filter(|flight| !flight.has_landed()).count()
+        };
+        self.shards.iter().map(|shard| loading(shard) as u64).sum()
     }
 }
 
@@ -207,9 +247,25 @@ impl<V, E> Shard<V, E> {
     #[must_use = "followers sleep until they are woken"]
     pub(crate) fn land(&mut self, flight: &Arc<Flight<V, E>>, landing: Landing<V, E>) -> Wake {
         self.withdraw(flight);
-        let mut state = flight.state.lock();
-        state.phase = Phase::Landed(landing);
-        if state.followers == 0 { Wake::Nobody } else { Wake::All }
+        flight.land(landing)
+    }
+
+    /// Ends a flight that readers may go on to board. Returns whom to wake.
+    #[must_use = "followers sleep until they are woken"]
+    pub(crate) fn land_and_linger(&mut self, flight: &Arc<Flight<V, E>>, value: Arc<V>) -> Wake {
+        let key = flight.fingerprint;
+        self.lingering.retain(|&other| other != key);
+        if self.newest(key).is_some_and(|newest| Arc::ptr_eq(newest, flight)) {
+            self.lingering.push_back(key);
+        }
+        if self.lingering.len() > LINGERING
+            && let Some(longest) = self.lingering.pop_front()
+            && let Place::Occupied(place) = self.newest.entry(longest)
+            && place.get().has_landed()
+        {
+            place.remove();
+        }
+        flight.land(Landing::Value(value))
     }
 
     /// Notes that the leader vanished.

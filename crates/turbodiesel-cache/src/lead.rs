@@ -9,11 +9,15 @@ use crate::{
     cache::Inner,
     entry::Entry,
     flight::{Flight, Landing, Waiting},
+    load::LoadId,
     stats::bump,
 };
 
 /// How long after a failed refresh the next one may begin.
 const REFRESH_BACK_OFF: Duration = Duration::from_millis(500);
+
+/// The greatest weight of an answer that lingers while a write is in flight, outside the budgets.
+const LINGERING_BYTES: usize = 64 << 10;
 
 /// What a reader is to do after a miss.
 #[derive(Debug)]
@@ -59,6 +63,11 @@ impl<V, E> Lead<V, E> {
         &self.flight
     }
 
+    /// Identifies the load among all that a thread may poll.
+    pub(crate) fn within(&self) -> LoadId {
+        self.inner.within(self.flight.fingerprint)
+    }
+
     /// The state under which the answer must be read: it was noted when this lead was given out,
     /// so read after that.
     #[must_use]
@@ -98,10 +107,16 @@ impl<V: Weigh, E> Lead<V, E> {
         let key = Key { fingerprint: flight.fingerprint, identity: &flight.identity };
         let read = Read { key, slots: &flight.slots, tier: self.tier, max_age: None };
         let prepared = self.inner.prepare(&read, &self.snapshot, &value);
+        let lingers =
+            self.snapshot.is_marked_by_writers_alone() && value.weight() <= LINGERING_BYTES;
         // Filled and landed under one lock: whoever finds no flight any more finds the entry.
         let mut shard = self.inner.flights.lock(flight.fingerprint);
         let left = self.inner.admit(&shard, &read, prepared);
-        let wake = shard.land(flight, Landing::Value(Arc::clone(&value)));
+        let wake = if lingers {
+            shard.land_and_linger(flight, Arc::clone(&value))
+        } else {
+            shard.land(flight, Landing::Value(Arc::clone(&value)))
+        };
         drop(shard);
         wake.wake(flight);
         self.landed = true;

@@ -1,8 +1,8 @@
 //! Looking up and loading in one step, for use without a facade.
 
-use std::sync::Arc;
+use std::{cell::RefCell, future::poll_fn, pin::pin, sync::Arc};
 
-use turbodiesel_core::{Bypass, Outcome, Weigh};
+use turbodiesel_core::{Bypass, Fingerprint, Outcome, Weigh};
 
 use crate::{Cache, Followed, Lead, Lookup, Read, Role};
 
@@ -13,6 +13,9 @@ impl<V: Weigh, E: Clone> Cache<V, E> {
     /// future passes the duty on when it is dropped. If an ageing answer is due to be refreshed, the
     /// one reader who is chosen for it runs its `load` at once while all others are served, and
     /// falls back to the ageing answer if it fails.
+    ///
+    /// A `load` that asks for its own key again, within its own future, reads a second time rather
+    /// than wait for itself. Two tasks whose loads ask for one another's key wait for ever.
     ///
     /// # Errors
     ///
@@ -37,7 +40,7 @@ impl<V: Weigh, E: Clone> Cache<V, E> {
             Lookup::Collision => return bypass(Bypass::Collision, load).await,
             Lookup::Miss => {}
         }
-        let lead = match self.join(&read) {
+        let lead = match self.join_unless_within(&read) {
             Role::Lead(lead) => lead,
             Role::Follow(follow) => match follow.wait().await {
                 Followed::Value(value) => return Ok((value, Outcome::Coalesced)),
@@ -48,6 +51,13 @@ impl<V: Weigh, E: Clone> Cache<V, E> {
         };
         Ok((lead.run(load).await?, Outcome::Miss))
     }
+
+    fn join_unless_within(&self, read: &Read<'_>) -> Role<V, E> {
+        if Within::is(self.inner.within(read.key.fingerprint)) {
+            return Role::Lead(self.depart_alone(read));
+        }
+        self.join(read)
+    }
 }
 
 impl<V: Weigh, E: Clone> Lead<V, E> {
@@ -56,13 +66,47 @@ impl<V: Weigh, E: Clone> Lead<V, E> {
         F: FnOnce() -> L,
         L: Future<Output = Result<V, E>>,
     {
-        match load().await {
+        let within = self.within();
+        let mut load = pin!(load());
+        let loaded = poll_fn(|context| {
+            let _within = Within::enter(within);
+            load.as_mut().poll(context)
+        });
+        match loaded.await {
             Ok(value) => Ok(self.complete(value)),
             Err(error) => {
                 self.fail(error.clone());
                 Err(error)
             }
         }
+    }
+}
+
+/// A cache, by its address, and a key whose load is being polled.
+pub(crate) type LoadId = (usize, Fingerprint);
+
+thread_local! {
+    /// The loads that this thread is polling now, one within the other.
+    static WITHIN: RefCell<Vec<LoadId>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it exists, the current thread polls a load.
+struct Within;
+
+impl Within {
+    fn enter(load: LoadId) -> Self {
+        WITHIN.with_borrow_mut(|loads| loads.push(load));
+        Self
+    }
+
+    fn is(load: LoadId) -> bool {
+        WITHIN.with_borrow(|loads| loads.contains(&load))
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        WITHIN.with_borrow_mut(|loads| loads.pop());
     }
 }
 

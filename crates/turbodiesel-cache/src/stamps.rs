@@ -57,6 +57,12 @@ impl Slot {
     /// The slot of [`Tag::All`]. Every answer depends on it without naming it.
     pub const ALL: Slot = Slot(0);
 
+    /// A number that no other slot of the same [`Stamps`] has, to tell slots apart in an identity.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     fn index(self) -> usize {
         self.0 as usize
     }
@@ -83,7 +89,7 @@ impl Default for StampsOptions {
 pub struct Snapshot {
     started: Nanos,
     version: u64,
-    marked: bool,
+    marks: Marked,
 }
 
 impl Snapshot {
@@ -99,13 +105,28 @@ impl Snapshot {
     /// not be kept.
     #[must_use]
     pub fn is_marked(&self) -> bool {
-        self.marked
+        self.marks.written || self.marks.held
+    }
+
+    /// Whether a write was in flight, and all others had told their outcome. Then nothing can commit
+    /// unseen, so what was read stays right until a stamp changes.
+    pub(crate) fn is_marked_by_writers_alone(&self) -> bool {
+        self.marks.written && !self.marks.held
     }
 
     /// The tick at which it was taken. No two snapshots share one.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
+}
+
+/// What a reader found about writes in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marked {
+    /// A writer is there.
+    written: bool,
+    /// A writer that left without an outcome may still commit.
+    held: bool,
 }
 
 /// Writes in flight on one slot.
@@ -206,9 +227,11 @@ impl Stamps {
         // deadlines have passed, and an earlier present only keeps a mark longer.
         let started = self.clock.now();
         let version = self.tick();
-        let marked = self.is_marked(Slot::ALL, started)
-            | slots.into_iter().fold(false, |marked, slot| marked | self.is_marked(slot, started));
-        Snapshot { started, version, marked }
+        let marks = slots.into_iter().fold(self.marked(Slot::ALL, started), |marks, slot| {
+            let Marked { written, held } = self.marked(slot, started);
+            Marked { written: marks.written | written, held: marks.held | held }
+        });
+        Snapshot { started, version, marks }
     }
 
     /// Whether nothing that depends on `slots` changed since the snapshot was taken.
@@ -256,10 +279,18 @@ impl Stamps {
         unchanged(Slot::ALL) && slots.iter().copied().all(unchanged)
     }
 
-    fn is_marked(&self, slot: Slot, now: Nanos) -> bool {
+    fn marked(&self, slot: Slot, now: Nanos) -> Marked {
         let marks = &self.marks[slot.index()];
         // Writers first: one that leaves without an outcome sets its deadline before it leaves.
-        marks.writers.load(SeqCst) > 0 || marks.held_until.load(SeqCst) > now.0
+        let written = marks.writers.load(SeqCst) > 0;
+        let held = marks.held_until.load(SeqCst) > now.0;
+        Marked { written, held }
+    }
+
+    /// Whether a writer of one of `slots` is still there to tell the outcome.
+    pub(crate) fn is_written(&self, slots: &[Slot]) -> bool {
+        let written = |slot: Slot| self.marks[slot.index()].writers.load(SeqCst) > 0;
+        written(Slot::ALL) || slots.iter().copied().any(written)
     }
 
     pub(crate) fn mark(&self, slots: &[Slot]) {
