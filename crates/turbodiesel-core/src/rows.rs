@@ -156,14 +156,16 @@ impl RowSetBuilder {
     ///
     /// # Errors
     ///
-    /// If the answer outgrows its limit. The rows collected so far stay readable.
+    /// If the answer outgrows its limit. The row counts as begun; see [`abandon_row`].
+    ///
+    /// [`abandon_row`]: Self::abandon_row
     pub fn begin_row(&mut self, columns: usize) -> Result<(), RowSetFull> {
+        self.rows += 1;
+        self.column = 0;
         let overhead = (self.ends.len() + columns) * size_of::<u32>();
         if self.bytes.len() + overhead > self.limit || self.rows == u32::MAX {
             return Err(RowSetFull);
         }
-        self.rows += 1;
-        self.column = 0;
         Ok(())
     }
 
@@ -377,7 +379,10 @@ mod tests {
         let typed = set(Some(b"1234"), None);
         assert!(Arc::ptr_eq(set(None, Some(typed.columns())).columns(), typed.columns()));
         let untyped = set(None, None);
-        assert!(!Arc::ptr_eq(set(Some(b"1"), Some(untyped.columns())).columns(), untyped.columns()));
+        assert!(!Arc::ptr_eq(
+            set(Some(b"1"), Some(untyped.columns())).columns(),
+            untyped.columns()
+        ));
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! What a database must bring to be served: one sealed trait, implemented by Diesel's own backends.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use diesel::{
+    QueryResult,
+    query_builder::{Query, QueryFragment, QueryId},
+    row::Row,
+    sql_types::Untyped,
+};
+use diesel_async::{AsyncConnection, pooled_connection::PoolableConnection};
+use futures_util::stream::BoxStream;
+use turbodiesel_core::{IdentityBuilder, Weigh};
+use turbodiesel_sql::Dialect;
+
+use crate::{catalog::Catalog, error::Error};
+
+/// A database that turbodiesel can serve: [`Pg`](diesel::pg::Pg), and with the feature `sqlite`
+/// [`Sqlite`](diesel::sqlite::Sqlite).
+///
+/// The trait is sealed: name it in bounds to write code over either.
+///
+/// ```
+/// use turbodiesel::{Backend, Db};
+///
+/// fn hit_rate<B: Backend>(db: &Db<B>) -> Option<f64> {
+///     db.stats().hit_rate()
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "turbodiesel does not serve the backend `{Self}`",
+    note = "use `diesel::pg::Pg`, or `diesel::sqlite::Sqlite` with the feature `sqlite`"
+)]
+pub trait Backend: diesel::backend::Backend<QueryBuilder: Default> + Default + Internals {}
+
+/// The sealed half of [`Backend`]: reachable in bounds, not by name.
+pub trait Internals: diesel::backend::Backend + Sized + 'static {
+    /// The diesel-async connection underneath.
+    type Raw: AsyncConnection<Backend = Self> + PoolableConnection + Send + 'static;
+    /// How to reach the database.
+    type Target: fmt::Debug + Send + Sync + 'static;
+    /// Bind values, collected from a query and independent of it.
+    type Binds: Send + 'static;
+    /// A statement that owns its SQL and binds, and can be executed on any connection.
+    type OwnedQuery: Query<SqlType = Untyped> + QueryFragment<Self> + QueryId + Send + 'static;
+    /// A row handed to the application, cached or live.
+    type Row: for<'a> Row<'a, Self> + Send + 'static;
+    /// The rows of one answer as they are kept in the cache.
+    type Answer: Weigh + Send + Sync + 'static;
+    /// What the answers of one statement have in common and share.
+    type Shared: fmt::Debug + Default + Send + Sync + 'static;
+
+    /// The dialect in which statements are planned.
+    const DIALECT: Dialect;
+
+    /// Opens a connection and prepares its session.
+    fn connect(target: &Self::Target) -> impl Future<Output = Result<Self::Raw, Error>> + Send;
+
+    /// Parses a URL. PostgreSQL's sessions get the statement timeout.
+    fn target(url: &str, statement_timeout: Duration) -> Result<Self::Target, Error>;
+
+    /// Whether every connection would open a database of its own.
+    fn is_private_to_a_connection(target: &Self::Target) -> bool;
+
+    /// Asks the server to give up a statement that nobody waits for. Never blocks.
+    fn cancel(raw: &Self::Raw, target: &Arc<Self::Target>);
+
+    /// Describes the target without its secrets, for error messages.
+    fn describe(target: &Self::Target) -> String;
+
+    /// Collects the binds of a query and appends them to its identity.
+    fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
+    where
+        Q: QueryFragment<Self> + ?Sized;
+
+    /// Joins SQL and binds to a statement; `prepare` keeps it prepared on its connection.
+    fn owned_query(sql: Arc<str>, prepare: bool, binds: Self::Binds) -> Self::OwnedQuery;
+
+    /// Loads rows as they come.
+    fn load_live(
+        raw: &mut Self::Raw,
+        query: Self::OwnedQuery,
+    ) -> impl Future<Output = QueryResult<BoxStream<'static, QueryResult<Self::Row>>>> + Send;
+
+    /// Loads a whole answer of at most `limit` bytes, or hands back the rows read so far and the
+    /// stream of those to come.
+    fn load_answer(
+        raw: &mut Self::Raw,
+        query: Self::OwnedQuery,
+        limit: usize,
+        shared: &Self::Shared,
+    ) -> impl Future<Output = QueryResult<Loaded<Self>>> + Send;
+
+    /// A row of an answer, `None` past its end.
+    fn row(answer: &Arc<Self::Answer>, index: usize) -> Option<Self::Row>;
+
+    /// Whether a statement that ended in an error has certainly ended at the server too.
+    fn is_settled(raw: &mut Self::Raw) -> impl Future<Output = bool> + Send;
+
+    /// A text that changes whenever the catalog does.
+    fn catalog_signature(raw: &mut Self::Raw) -> impl Future<Output = QueryResult<String>> + Send;
+
+    /// Reads the catalog.
+    fn load_catalog(raw: &mut Self::Raw) -> impl Future<Output = QueryResult<Catalog>> + Send;
+}
+
+/// What became of loading an answer.
+pub enum Loaded<B: Internals> {
+    /// All of it, within the limit.
+    Whole(B::Answer),
+    /// More than the limit: a stream that starts with its first row.
+    Streaming(BoxStream<'static, QueryResult<B::Row>>),
+}
+
+impl<B: Internals> fmt::Debug for Loaded<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Loaded::Whole(_) => "Whole(..)",
+            Loaded::Streaming(_) => "Streaming(..)",
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! The one error of this crate, and errors shared by several readers.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
+
+/// What went wrong outside a query: configuration, connecting, checking out, closing.
+///
+/// Queries themselves fail with `diesel::result::Error`, as they do without turbodiesel; an error of
+/// this type that happens on their way is turned into one.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Kind>);
+
+#[derive(Debug, thiserror::Error)]
+enum Kind {
+    #[error("{0}")]
+    Configuration(String),
+    #[error("could not connect to {target}: {message}")]
+    Connect { target: String, message: String },
+    #[error(
+        "no connection became free within {waited:?}: raise `pool_size` or `checkout_timeout`, or \
+         hold connections for a shorter time"
+    )]
+    Checkout { waited: Duration },
+    #[error("this `Db` is closed")]
+    Closed,
+    #[error("{0} writes did not end before the deadline; their outcome is unknown")]
+    Unfinished(usize),
+    #[error("the database refused: {0}")]
+    Database(#[source] DieselError),
+}
+
+impl Error {
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self(Box::new(Kind::Configuration(message.into())))
+    }
+
+    pub(crate) fn connect(target: String, message: impl fmt::Display) -> Self {
+        Self(Box::new(Kind::Connect { target, message: message.to_string() }))
+    }
+
+    pub(crate) fn checkout(waited: Duration) -> Self {
+        Self(Box::new(Kind::Checkout { waited }))
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self(Box::new(Kind::Closed))
+    }
+
+    pub(crate) fn unfinished(writes: usize) -> Self {
+        Self(Box::new(Kind::Unfinished(writes)))
+    }
+
+    pub(crate) fn database(source: DieselError) -> Self {
+        Self(Box::new(Kind::Database(source)))
+    }
+
+    /// A setting is wrong; the message names it and the values it takes.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(*self.0, Kind::Configuration(_))
+    }
+
+    /// The database could not be reached, or refused the connection.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        matches!(*self.0, Kind::Connect { .. })
+    }
+
+    /// The pool had no connection to give in time.
+    #[must_use]
+    pub fn is_checkout(&self) -> bool {
+        matches!(*self.0, Kind::Checkout { .. })
+    }
+
+    /// The `Db` has been closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.0, Kind::Closed)
+    }
+
+    /// Writes were still running when `Db::close` gave up.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        matches!(*self.0, Kind::Unfinished(_))
+    }
+
+    /// The database answered with an error while the catalog was read.
+    #[must_use]
+    pub fn is_database(&self) -> bool {
+        matches!(*self.0, Kind::Database(_))
+    }
+}
+
+impl From<Error> for DieselError {
+    fn from(error: Error) -> Self {
+        match *error.0 {
+            Kind::Database(source) => source,
+            kind => unable_to_send(kind.to_string()),
+        }
+    }
+}
+
+/// The error that Diesel has for "the statement did not reach the database".
+pub(crate) fn unable_to_send(message: String) -> DieselError {
+    DieselError::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(message))
+}
+
+/// An error of one read that several readers receive.
+///
+/// Diesel's error cannot be cloned, so what it says is kept and told again: database errors with all
+/// their parts, others by their message.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedError(Arc<Shared>);
+
+#[derive(Debug)]
+enum Shared {
+    Database(DatabaseErrorKind, Information),
+    NotFound,
+    Other(String),
+}
+
+impl SharedError {
+    pub(crate) fn of(error: &DieselError) -> Self {
+        Self(Arc::new(match error {
+            DieselError::DatabaseError(kind, information) => {
+                Shared::Database(*kind, Information::of(&**information))
+            }
+            DieselError::NotFound => Shared::NotFound,
+            other => Shared::Other(other.to_string()),
+        }))
+    }
+
+    pub(crate) fn to_diesel(&self) -> DieselError {
+        match &*self.0 {
+            Shared::Database(kind, information) => {
+                DieselError::DatabaseError(*kind, Box::new(information.clone()))
+            }
+            Shared::NotFound => DieselError::NotFound,
+            Shared::Other(message) => {
+                DieselError::QueryBuilderError(Box::<dyn std::error::Error + Send + Sync>::from(
+                    message.clone(),
+                ))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Information {
+    message: String,
+    details: Option<String>,
+    hint: Option<String>,
+    table: Option<String>,
+    column: Option<String>,
+    constraint: Option<String>,
+    position: Option<i32>,
+}
+
+impl Information {
+    fn of(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Self {
+        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+        Self {
+            message: information.message().to_owned(),
+            details: owned(information.details()),
+            hint: owned(information.hint()),
+            table: owned(information.table_name()),
+            column: owned(information.column_name()),
+            constraint: owned(information.constraint_name()),
+            position: information.statement_position(),
+        }
+    }
+}
+
+impl DatabaseErrorInformation for Information {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn details(&self) -> Option<&str> {
+        self.details.as_deref()
+    }
+
+    fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    fn table_name(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    fn column_name(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
+    fn constraint_name(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    fn statement_position(&self) -> Option<i32> {
+        self.position
+    }
+}

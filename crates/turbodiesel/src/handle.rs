@@ -1,0 +1,144 @@
+//! `Handle`: a `Db` with options of its own.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::{AsQuery, QueryFragment, QueryId},
+};
+use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
+use futures_core::future::BoxFuture;
+use turbodiesel_core::{Outcome, Tag, Tier};
+
+use crate::{backend::Backend, db::Db, options::ReadOptions, read::Load, rows::Rows, write};
+
+/// A diesel-async connection that is served by the cache, with options for its queries.
+///
+/// A handle is lazy: it takes a pool connection only for a statement that the cache cannot answer,
+/// and gives it back after. So statements that need one session — transaction control, `SET`,
+/// `LISTEN` — are refused with an error that names [`Db::transaction`] and [`Db::connection`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use diesel::prelude::*;
+/// use diesel_async::RunQueryDsl;
+/// use turbodiesel::{Db, Tier};
+/// # diesel::table! { users { id -> Integer, name -> Text } }
+///
+/// # async fn example(db: Db) -> QueryResult<()> {
+/// let mut handle = db.handle().tier(Tier::L3).max_age(Duration::from_secs(30));
+/// let count: i64 = users::table.count().get_result(&mut handle).await?;
+/// println!("{count} users ({})", handle.outcome().unwrap());
+///
+/// // Past the cache, for once:
+/// let count: i64 = users::table.count().get_result(&mut db.handle().bypass()).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Handle<B: Backend = Pg> {
+    db: Db<B>,
+    options: ReadOptions,
+    outcome: Option<Outcome>,
+}
+
+impl<B: Backend> Handle<B> {
+    pub(crate) fn new(db: Db<B>) -> Self {
+        Self { db, options: ReadOptions::default(), outcome: None }
+    }
+
+    /// Reads the database, and leaves the cache as it is.
+    #[must_use]
+    pub fn bypass(mut self) -> Self {
+        self.options.bypass = true;
+        self
+    }
+
+    /// Uses this tier instead of the one that the statement's tables give.
+    #[must_use]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.options.tier = Some(tier);
+        self
+    }
+
+    /// Accepts no answer older than this, and lets none that it fills grow older. Never longer than
+    /// the tier's own ceiling.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.options.max_age = Some(max_age);
+        self
+    }
+
+    /// Keeps answers apart by whatever decides what the session may see: a tenant, a role, claims.
+    ///
+    /// Tables under row-level security are cached only with a scope. It is the caller's word that
+    /// two sessions with the same scope see the same rows.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<Arc<str>>) -> Self {
+        self.options.scope = Some(scope.into());
+        self
+    }
+
+    /// Makes answers depend on more than their tables: [`Db::invalidate`] with one of these tags
+    /// ends them.
+    #[must_use]
+    pub fn depends_on(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        let stamps = &self.db.0.stamps;
+        self.options.tags = Some(tags.into_iter().map(|tag| stamps.slot(&tag)).collect());
+        self
+    }
+
+    /// How the last query was answered, `None` before the first or if it failed.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// The `Db` behind it.
+    #[must_use]
+    pub fn db(&self) -> &Db<B> {
+        &self.db
+    }
+}
+
+impl<B: Backend> SimpleAsyncConnection for Handle<B> {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        write::batch(&self.db, query).await
+    }
+}
+
+impl<B: Backend> AsyncConnectionCore for Handle<B> {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = Load<'conn, B>;
+    type Stream<'conn, 'query> = Rows<B>;
+    type Row<'conn, 'query> = B::Row;
+    type Backend = B;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<B> + QueryId + 'query,
+    {
+        self.outcome = None;
+        Load::new(&self.db, &self.options, Some(&mut self.outcome), &source.as_query())
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<B> + QueryId + 'query,
+    {
+        write::execute(&self.db, self.db.0.shapes.capture(&source, &self.options))
+    }
+}
+
+impl<B: Backend> fmt::Debug for Handle<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("options", &self.options)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! PostgreSQL: answers as the bytes the server sent, statements replayed from SQL and binds.
+
+mod catalog;
+mod pipeline;
+mod query;
+mod rows;
+mod target;
+mod tls;
+mod transaction_builder;
+
+use std::{sync::Arc, time::Duration};
+
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::QueryFragment,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use turbodiesel_core::{IdentityBuilder, RowSet};
+use turbodiesel_sql::Dialect;
+
+pub(crate) use self::target::PgTarget;
+pub use self::{
+    rows::{PgField, PgRow},
+    transaction_builder::TransactionBuilder,
+};
+use crate::{
+    backend::{Backend, Internals, Loaded},
+    catalog::Catalog,
+    error::Error,
+};
+
+impl Backend for Pg {}
+
+impl Internals for Pg {
+    type Raw = AsyncPgConnection;
+    type Target = PgTarget;
+    type Binds = query::PgBinds;
+    type OwnedQuery = query::PgQuery;
+    type Row = PgRow;
+    type Answer = RowSet;
+    type Shared = rows::SharedColumns;
+
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn connect(target: &PgTarget) -> Result<AsyncPgConnection, Error> {
+        target.connect().await
+    }
+
+    fn target(url: &str, statement_timeout: Duration) -> Result<PgTarget, Error> {
+        PgTarget::parse(url, statement_timeout)
+    }
+
+    fn is_private_to_a_connection(_target: &PgTarget) -> bool {
+        false
+    }
+
+    fn cancel(raw: &AsyncPgConnection, target: &Arc<PgTarget>) {
+        // Without a runtime there is nothing to send with; the server ends the statement by its
+        // timeout then.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (token, target) = (raw.cancel_token(), Arc::clone(target));
+            runtime.spawn(async move { target.cancel(token).await });
+        }
+    }
+
+    fn describe(target: &PgTarget) -> String {
+        target.describe()
+    }
+
+    fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
+    where
+        Q: QueryFragment<Pg> + ?Sized,
+    {
+        query::PgBinds::collect(query, identity)
+    }
+
+    fn owned_query(sql: Arc<str>, prepare: bool, binds: Self::Binds) -> Self::OwnedQuery {
+        query::PgQuery::new(sql, prepare, binds)
+    }
+
+    async fn load_live(
+        raw: &mut AsyncPgConnection,
+        query: Self::OwnedQuery,
+    ) -> QueryResult<BoxStream<'static, QueryResult<PgRow>>> {
+        let rows = AsyncConnectionCore::load(raw, query).await?;
+        Ok(rows.map_ok(|row| PgRow::Live(Box::new(row))).boxed())
+    }
+
+    async fn load_answer(
+        raw: &mut AsyncPgConnection,
+        query: Self::OwnedQuery,
+        limit: usize,
+        shared: &Self::Shared,
+    ) -> QueryResult<Loaded<Pg>> {
+        let rows = AsyncConnectionCore::load(raw, query).await?;
+        rows::collect(rows, limit, shared).await
+    }
+
+    fn row(answer: &Arc<RowSet>, index: usize) -> Option<PgRow> {
+        rows::row(answer, index)
+    }
+
+    async fn is_settled(raw: &mut AsyncPgConnection) -> bool {
+        // An empty query makes a round trip. In a failed transaction it is refused, which is an
+        // answer as well: what was sent before it has ended.
+        match raw.batch_execute("").await {
+            Ok(()) => true,
+            Err(DieselError::DatabaseError(kind, _)) => !matches!(
+                kind,
+                DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection
+            ),
+            Err(_) => false,
+        }
+    }
+
+    async fn catalog_signature(raw: &mut AsyncPgConnection) -> QueryResult<String> {
+        catalog::signature(raw).await
+    }
+
+    async fn load_catalog(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
+        catalog::load(raw).await
+    }
+}

@@ -1,0 +1,163 @@
+//! Pipelining: several statements under way on one connection, through `&Connection`.
+
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::{AsQuery, QueryFragment, QueryId},
+};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
+use futures_core::future::BoxFuture;
+use futures_util::TryStreamExt;
+use turbodiesel_core::Bypass;
+
+use super::{PgRow, rows};
+use crate::{
+    backend::Loaded,
+    connection::Connection,
+    read::{self, Found, LoneRead},
+    rows::Rows,
+    shape::{Captured, Effect},
+    write,
+};
+
+impl Connection<Pg> {
+    /// The effect of a statement, which a shared connection may only have on tables: what changes
+    /// the session or is not understood needs the connection for itself.
+    fn pipelined_effect(&self, captured: &Captured<Pg>) -> QueryResult<Effect> {
+        let effect = write::effect(&self.db, &captured.shape);
+        let exclusive = write::is_control(captured.shape.plan.kind())
+            || matches!(effect, Effect::Everything { .. });
+        if exclusive {
+            return Err(write::refuse_pipelined(&captured.shape.sql));
+        }
+        Ok(effect)
+    }
+
+    async fn load_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
+        let effect = self.pipelined_effect(&captured)?;
+        if effect == Effect::Nothing {
+            return self.read_pipelined(captured).await;
+        }
+        let query = captured.into_query();
+        let rows: Vec<PgRow> = self
+            .write_pipelined(&effect, async |mut raw: &AsyncPgConnection| {
+                let rows = AsyncConnectionCore::load(&mut raw, query).await?;
+                rows.map_ok(|row| PgRow::Live(Box::new(row))).try_collect().await
+            })
+            .await?;
+        self.db.0.counters.count_bypass(Bypass::Write);
+        Ok(Rows::collected(rows))
+    }
+
+    async fn read_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
+        let db = &self.db;
+        let checkout = self.shared()?;
+        let lone = match () {
+            () if checkout.tainted => Err(Bypass::TaintedConnection),
+            () if self.in_transaction() => Err(Bypass::InTransaction),
+            () => match read::look_up(db, self.options(), &captured) {
+                Found::Hit { answer, refresh, .. } => {
+                    read::refresh_if_due(db, refresh, captured);
+                    return Ok(Rows::answer(answer));
+                }
+                Found::Miss => LoneRead::begin(db, self.options(), &captured),
+                Found::Bypass(reason) => Err(reason),
+            },
+        };
+        db.0.counters.count_statement();
+        let shape = std::sync::Arc::clone(&captured.shape);
+        let identity = captured.identity.clone();
+        let mut raw: &AsyncPgConnection = checkout;
+        let live = AsyncConnectionCore::load(&mut raw, captured.into_query()).await?;
+        let lone = match lone {
+            Ok(lone) => lone,
+            Err(reason) => {
+                db.0.counters.count_bypass(reason);
+                let live = live.map_ok(|row| PgRow::Live(Box::new(row)));
+                return Ok(Rows::live(Box::pin(live), None));
+            }
+        };
+        match rows::collect(live, db.0.settings.max_entry_bytes, &shape.shared).await? {
+            Loaded::Whole(answer) => {
+                let answer = std::sync::Arc::new(answer);
+                lone.fill(db, identity.key(), &answer);
+                db.0.counters.count_miss();
+                Ok(Rows::answer(answer))
+            }
+            Loaded::Streaming(rows) => {
+                db.0.counters.count_bypass(Bypass::TooLarge);
+                Ok(Rows::live(rows, None))
+            }
+        }
+    }
+
+    async fn execute_pipelined(&self, captured: Captured<Pg>) -> QueryResult<usize> {
+        let effect = self.pipelined_effect(&captured)?;
+        let query = captured.into_query();
+        self.write_pipelined(&effect, async |mut raw: &AsyncPgConnection| {
+            AsyncConnectionCore::execute_returning_count(&mut raw, query).await
+        })
+        .await
+    }
+
+    /// A connection that others use at the same time cannot be lent to a task. Dropped on the way,
+    /// the statement's outcome is unknown, and its tables stay uncached until it must have ended.
+    async fn write_pipelined<R>(
+        &self,
+        effect: &Effect,
+        statement: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<R>,
+    ) -> QueryResult<R> {
+        let db = &self.db;
+        let publishes = self.publishes_at_once();
+        self.frames().add(effect);
+        let mark = (publishes && *effect != Effect::Nothing).then(|| db.0.mark(effect));
+        db.0.counters.count_statement();
+        let raw: &AsyncPgConnection = self.shared()?;
+        let result = statement(raw).await;
+        if let Some(mark) = mark {
+            // After an error, only an answer from the server shows that it has ended too.
+            match &result {
+                Err(_) if (&mut &*raw).batch_execute("").await.is_err() => mark.unknown(),
+                _ => mark.committed(),
+            }
+        }
+        result
+    }
+}
+
+impl SimpleAsyncConnection for &Connection<Pg> {
+    /// Always refused: a batch may change the session under the statements beside it.
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        Err(write::refuse_pipelined(query))
+    }
+}
+
+impl<'a> AsyncConnectionCore for &'a Connection<Pg> {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<Rows<Pg>>>;
+    type Stream<'conn, 'query> = Rows<Pg>;
+    type Row<'conn, 'query> = PgRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let connection: &'a Connection<Pg> = self;
+        let captured = connection.db.0.shapes.capture(&source.as_query(), connection.options());
+        Box::pin(async move { connection.load_pipelined(captured?).await })
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let connection: &'a Connection<Pg> = self;
+        let captured = connection.db.0.shapes.capture(&source, connection.options());
+        Box::pin(async move { connection.execute_pipelined(captured?).await })
+    }
+}

@@ -1,0 +1,176 @@
+//! PostgreSQL rows, cached or live, as one type that Diesel decodes.
+
+use std::{
+    fmt,
+    num::NonZeroU32,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
+
+use diesel::{
+    QueryResult,
+    pg::{Pg, PgValue},
+    row::{Field, PartialRow, Row, RowIndex, RowSealed},
+};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use turbodiesel_core::{CachedField, CachedRow, Column, RowSet, RowSetBuilder};
+
+use crate::backend::Loaded;
+
+/// diesel-async's row, which it does not export by name.
+type LiveRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
+type LiveField<'f> = <LiveRow as Row<'f, Pg>>::Field<'f>;
+
+/// The columns that the answers of one statement share.
+#[derive(Debug, Default)]
+pub struct SharedColumns(OnceLock<Arc<[Column]>>);
+
+/// A row of a PostgreSQL answer.
+pub enum PgRow {
+    /// From bytes in the cache.
+    Cached(CachedRow),
+    /// Straight from the connection.
+    Live(Box<LiveRow>),
+}
+
+impl fmt::Debug for PgRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            PgRow::Cached(_) => "Cached",
+            PgRow::Live(_) => "Live",
+        };
+        f.debug_tuple(kind).finish_non_exhaustive()
+    }
+}
+
+impl RowSealed for PgRow {}
+
+impl RowIndex<usize> for PgRow {
+    fn idx(&self, index: usize) -> Option<usize> {
+        match self {
+            PgRow::Cached(row) => row.idx(index),
+            PgRow::Live(row) => row.idx(index),
+        }
+    }
+}
+
+impl<'a> RowIndex<&'a str> for PgRow {
+    fn idx(&self, name: &'a str) -> Option<usize> {
+        match self {
+            PgRow::Cached(row) => row.idx(name),
+            PgRow::Live(row) => row.idx(name),
+        }
+    }
+}
+
+impl<'a> Row<'a, Pg> for PgRow {
+    type Field<'f>
+        = PgField<'f>
+    where
+        'a: 'f,
+        Self: 'f;
+    type InnerPartialRow = Self;
+
+    fn field_count(&self) -> usize {
+        match self {
+            PgRow::Cached(row) => row.field_count(),
+            PgRow::Live(row) => row.field_count(),
+        }
+    }
+
+    fn get<'b, I>(&'b self, index: I) -> Option<Self::Field<'b>>
+    where
+        'a: 'b,
+        Self: RowIndex<I>,
+    {
+        let index = self.idx(index)?;
+        match self {
+            PgRow::Cached(row) => row.get(index).map(PgField::Cached),
+            PgRow::Live(row) => Row::get(&**row, index).map(PgField::Live),
+        }
+    }
+
+    fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self::InnerPartialRow> {
+        PartialRow::new(self, range)
+    }
+}
+
+/// A cell of a [`PgRow`].
+pub enum PgField<'f> {
+    /// From bytes in the cache.
+    Cached(CachedField<'f>),
+    /// Straight from the connection.
+    Live(LiveField<'f>),
+}
+
+impl fmt::Debug for PgField<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PgField(..)")
+    }
+}
+
+impl<'f> Field<'f, Pg> for PgField<'f> {
+    fn field_name(&self) -> Option<&str> {
+        match self {
+            PgField::Cached(field) => field.field_name(),
+            PgField::Live(field) => field.field_name(),
+        }
+    }
+
+    fn value(&self) -> Option<PgValue<'_>> {
+        match self {
+            PgField::Cached(field) => field.value(),
+            PgField::Live(field) => field.value(),
+        }
+    }
+}
+
+/// Collects a stream of live rows into a [`RowSet`], or past the limit turns what it has and what is
+/// to come into one stream. At most `limit` bytes and one row are buffered.
+pub(super) async fn collect(
+    mut live: BoxStream<'static, QueryResult<LiveRow>>,
+    limit: usize,
+    shared: &SharedColumns,
+) -> QueryResult<Loaded<Pg>> {
+    let mut rows = RowSetBuilder::new(limit);
+    while let Some(row) = live.try_next().await? {
+        if push(&mut rows, &row) {
+            continue;
+        }
+        rows.abandon_row();
+        let collected = Arc::new(rows.finish(None));
+        let cached = (0..collected.len())
+            .filter_map(move |index| CachedRow::new(Arc::clone(&collected), index))
+            .map(|row| Ok(PgRow::Cached(row)));
+        let overflowing = stream::once(std::future::ready(Ok(PgRow::Live(Box::new(row)))));
+        let rest = live.map_ok(|row| PgRow::Live(Box::new(row)));
+        return Ok(Loaded::Streaming(stream::iter(cached).chain(overflowing).chain(rest).boxed()));
+    }
+    let rows = rows.finish(shared.0.get());
+    if !rows.is_empty() {
+        // Only the first answer with rows can still tell; a later difference keeps its own columns.
+        let _ = shared.0.set(Arc::clone(rows.columns()));
+    }
+    Ok(Loaded::Whole(rows))
+}
+
+/// Whether the row fitted.
+fn push(rows: &mut RowSetBuilder, row: &LiveRow) -> bool {
+    let columns = row.field_count();
+    rows.begin_row(columns).is_ok()
+        && (0..columns).all(|index| {
+            let Some(field) = Row::get(row, index) else { return false };
+            let value = field.value();
+            let cell: Option<(NonZeroU32, &[u8])> =
+                value.as_ref().map(|value| (value.get_oid(), value.as_bytes()));
+            rows.push_cell(field.field_name().unwrap_or_default(), cell).is_ok()
+        })
+}
+
+pub(super) fn row(rows: &Arc<RowSet>, index: usize) -> Option<PgRow> {
+    CachedRow::new(Arc::clone(rows), index).map(PgRow::Cached)
+}

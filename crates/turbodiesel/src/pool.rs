@@ -1,0 +1,158 @@
+//! The pool: connections that know whether they may be used again.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bb8::ManageConnection;
+use diesel::connection::TransactionManagerStatus;
+use diesel_async::{AsyncConnection, TransactionManager, pooled_connection::PoolableConnection};
+
+use crate::{backend::Backend, config::PoolSettings, error::Error, keeper::CatalogKeeper};
+
+/// A connection checked out of the pool, for as long as it lives.
+pub(crate) type Checkout<B> = bb8::PooledConnection<'static, Manager<B>>;
+
+/// Opens connections and decides which may return.
+pub(crate) struct Manager<B: Backend> {
+    pub(crate) target: Arc<B::Target>,
+    pub(crate) keeper: Arc<CatalogKeeper>,
+    pub(crate) closed: Arc<AtomicBool>,
+}
+
+/// A pooled connection.
+pub(crate) struct Pooled<B: Backend> {
+    raw: B::Raw,
+    target: Arc<B::Target>,
+    /// The session was changed: its answers may differ from those of its siblings.
+    pub(crate) tainted: bool,
+    /// A statement was sent and its answer has not been seen. Still set when the connection comes
+    /// back, it means that the statement's future was dropped.
+    busy: bool,
+    /// That statement begins or ends a transaction.
+    pub(crate) in_control: bool,
+}
+
+impl<B: Backend> Deref for Pooled<B> {
+    type Target = B::Raw;
+
+    fn deref(&self) -> &B::Raw {
+        &self.raw
+    }
+}
+
+impl<B: Backend> DerefMut for Pooled<B> {
+    fn deref_mut(&mut self) -> &mut B::Raw {
+        &mut self.raw
+    }
+}
+
+impl<B: Backend> Pooled<B> {
+    /// The connection, for sending a statement. Between here and [`finish`](Self::finish) it is
+    /// busy: dropped in between, it is closed and the statement cancelled.
+    pub(crate) fn start(&mut self) -> &mut B::Raw {
+        self.busy = true;
+        &mut self.raw
+    }
+
+    /// Like [`start`](Self::start), for a statement that begins or ends a transaction.
+    pub(crate) fn start_control(&mut self) -> &mut B::Raw {
+        self.in_control = true;
+        self.start()
+    }
+
+    /// The statement has been answered.
+    pub(crate) fn finish(&mut self) {
+        self.busy = false;
+        self.in_control = false;
+    }
+
+    /// Whether a transaction is open, which on a fresh checkout is one that somebody left behind.
+    pub(crate) fn in_transaction(&mut self) -> bool {
+        let status =
+            <B::Raw as AsyncConnection>::TransactionManager::transaction_manager_status_mut(
+                &mut self.raw,
+            );
+        match status {
+            TransactionManagerStatus::Valid(status) => status.transaction_depth().is_some(),
+            TransactionManagerStatus::InError => true,
+        }
+    }
+}
+
+impl<B: Backend> Drop for Pooled<B> {
+    fn drop(&mut self) {
+        if self.busy {
+            // Nobody waits for the answer any more, so the server need not go on computing it.
+            B::cancel(&self.raw, &self.target);
+        }
+    }
+}
+
+impl<B: Backend> ManageConnection for Manager<B> {
+    type Connection = Pooled<B>;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Pooled<B>, Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed());
+        }
+        let mut raw = B::connect(&self.target).await?;
+        self.keeper.check::<B>(&mut raw).await.map_err(Error::database)?;
+        Ok(Pooled {
+            raw,
+            target: Arc::clone(&self.target),
+            tainted: false,
+            busy: false,
+            in_control: false,
+        })
+    }
+
+    /// Costs no round trip: what the connection's own task has noticed is enough, and a statement on
+    /// a connection that died since fails as it would have a moment later.
+    async fn is_valid(&self, connection: &mut Pooled<B>) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed());
+        }
+        if connection.raw.is_broken() {
+            return Err(Error::connect(B::describe(&self.target), "the connection was lost"));
+        }
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Pooled<B>) -> bool {
+        connection.tainted || connection.busy || connection.raw.is_broken()
+    }
+}
+
+impl<B: Backend> fmt::Debug for Manager<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manager({:?})", self.target)
+    }
+}
+
+/// Builds the pool around a first connection, which proves that the database can be reached.
+pub(crate) async fn build<B: Backend>(
+    manager: Manager<B>,
+    settings: &PoolSettings,
+) -> Result<bb8::Pool<Manager<B>>, Error> {
+    let PoolSettings { size, min_idle, checkout_timeout, keep_for_ever } = *settings;
+    let first = manager.connect().await?;
+    let mut builder = bb8::Pool::builder()
+        .max_size(size)
+        .min_idle(min_idle)
+        .connection_timeout(checkout_timeout)
+        // An unreachable database is reported at once, instead of retried until the timeout.
+        .retry_connection(false);
+    if keep_for_ever {
+        builder = builder.idle_timeout(None).max_lifetime(None);
+    }
+    let pool = builder.build_unchecked(manager);
+    pool.add(first).map_err(|_| Error::configuration("the pool has no room for a connection"))?;
+    Ok(pool)
+}

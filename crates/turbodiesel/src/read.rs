@@ -1,0 +1,410 @@
+//! The path of a read: cache, then another reader's load, then the database.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use diesel::{
+    QueryResult,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::AsyncConnectionCore;
+use futures_core::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use turbodiesel_cache::{Followed, Key, Lead, Lookup, Read, Role, Slot, Snapshot};
+use turbodiesel_core::{Bypass, Outcome, Tier};
+
+use crate::{
+    backend::{Backend, Loaded},
+    db::Db,
+    error::SharedError,
+    options::ReadOptions,
+    pool::Pooled,
+    rows::Rows,
+    shape::{Captured, Effect, Readable, Resolution},
+    write,
+};
+
+/// The future of a query on a [`Db`] or [`Handle`](crate::Handle).
+///
+/// The cache is asked when it is first polled, not when it is made: a write acknowledged in between
+/// is seen.
+pub struct Load<'a, B: Backend> {
+    state: State<'a, B>,
+    outcome: Option<&'a mut Option<Outcome>>,
+}
+
+enum State<'a, B: Backend> {
+    Start { db: &'a Db<B>, options: &'a ReadOptions, captured: QueryResult<Captured<B>> },
+    Running(BoxFuture<'a, QueryResult<(Rows<B>, Outcome)>>),
+    Done,
+}
+
+impl<'a, B: Backend> Load<'a, B> {
+    pub(crate) fn new<Q>(
+        db: &'a Db<B>,
+        options: &'a ReadOptions,
+        outcome: Option<&'a mut Option<Outcome>>,
+        query: &Q,
+    ) -> Self
+    where
+        Q: QueryFragment<B> + QueryId,
+    {
+        let captured = db.0.shapes.capture(query, options);
+        Self { state: State::Start { db, options, captured }, outcome }
+    }
+
+    fn note(&mut self, outcome: Outcome) {
+        if let Some(place) = &mut self.outcome {
+            **place = Some(outcome);
+        }
+    }
+}
+
+impl<B: Backend> Unpin for Load<'_, B> {}
+
+impl<B: Backend> Future for Load<'_, B> {
+    type Output = QueryResult<Rows<B>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Start { .. } = self.state {
+            let State::Start { db, options, captured } =
+                std::mem::replace(&mut self.state, State::Done)
+            else {
+                unreachable!("it was just seen to be at the start")
+            };
+            let captured = match captured {
+                Ok(captured) => captured,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            match begin(db, options, captured) {
+                Begun::Served(rows, outcome) => {
+                    self.note(outcome);
+                    return Poll::Ready(Ok(rows));
+                }
+                Begun::Refused(error) => return Poll::Ready(Err(error)),
+                Begun::Running(future) => self.state = State::Running(future),
+            }
+        }
+        let State::Running(future) = &mut self.state else {
+            panic!("`Load` was polled after it had completed")
+        };
+        let Poll::Ready(result) = future.as_mut().poll(context) else { return Poll::Pending };
+        self.state = State::Done;
+        Poll::Ready(result.map(|(rows, outcome)| {
+            self.note(outcome);
+            rows
+        }))
+    }
+}
+
+impl<B: Backend> fmt::Debug for Load<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Load(..)")
+    }
+}
+
+/// What the first poll came to.
+enum Begun<'a, B: Backend> {
+    Served(Rows<B>, Outcome),
+    Refused(diesel::result::Error),
+    Running(BoxFuture<'a, QueryResult<(Rows<B>, Outcome)>>),
+}
+
+fn begin<'a, B: Backend>(
+    db: &'a Db<B>,
+    options: &'a ReadOptions,
+    captured: Captured<B>,
+) -> Begun<'a, B> {
+    match look_up(db, options, &captured) {
+        Found::Hit { answer, outcome, refresh } => {
+            refresh_if_due(db, refresh, captured);
+            Begun::Served(Rows::answer(answer), outcome)
+        }
+        Found::Miss => Begun::Running(Box::pin(miss(db, options, captured))),
+        Found::Bypass(_) if write::is_control(captured.shape.plan.kind()) => {
+            Begun::Refused(write::refuse_control(&captured.shape.sql))
+        }
+        Found::Bypass(reason) => Begun::Running(Box::pin(async move {
+            match write::effect(db, &captured.shape) {
+                Effect::Nothing => live(db, captured, reason).await,
+                effect => {
+                    let rows = write::load(db, captured, effect).await?;
+                    Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
+                }
+            }
+        })),
+    }
+}
+
+/// What the cache has for a query.
+pub(crate) enum Found<B: Backend> {
+    Hit { answer: Arc<B::Answer>, outcome: Outcome, refresh: Option<Lead<B::Answer, SharedError>> },
+    Miss,
+    Bypass(Bypass),
+}
+
+pub(crate) fn look_up<B: Backend>(
+    db: &Db<B>,
+    options: &ReadOptions,
+    captured: &Captured<B>,
+) -> Found<B> {
+    let resolution = db.0.resolution(&captured.shape);
+    let resolution = resolution.as_ref().expect("resolving leaves a resolution");
+    let readable = match access(db, options, resolution) {
+        Ok(readable) => readable,
+        Err(reason) => return Found::Bypass(reason),
+    };
+    let slots = slots(readable, options);
+    match db.0.cache.lookup(&request(captured.identity.key(), readable, options, &slots)) {
+        Lookup::Hit { value, outcome, refresh } => Found::Hit { answer: value, outcome, refresh },
+        Lookup::Miss => Found::Miss,
+        Lookup::Collision => Found::Bypass(Bypass::Collision),
+    }
+}
+
+/// Whether and how this reader may use the cache.
+fn access<'r, B: Backend>(
+    db: &Db<B>,
+    options: &ReadOptions,
+    resolution: &'r Resolution,
+) -> Result<&'r Readable, Bypass> {
+    let readable = resolution.read.as_ref().map_err(|(reason, _)| *reason)?;
+    if !db.0.settings.enabled {
+        return Err(Bypass::Disabled);
+    }
+    if options.bypass {
+        return Err(Bypass::Requested);
+    }
+    if readable.row_security && options.scope.is_none() {
+        return Err(Bypass::RowSecurity);
+    }
+    Ok(readable)
+}
+
+/// The slots of a read: those of its tables, and of the tags that the caller added.
+fn slots<'r>(readable: &'r Readable, options: &ReadOptions) -> Cow<'r, [Slot]> {
+    match &options.tags {
+        None => Cow::Borrowed(&readable.slots),
+        Some(tags) => readable.slots.iter().chain(tags.iter()).copied().collect(),
+    }
+}
+
+fn request<'r>(
+    key: Key<'r>,
+    readable: &Readable,
+    options: &ReadOptions,
+    slots: &'r [Slot],
+) -> Read<'r> {
+    let tier = options.tier.unwrap_or(readable.tier);
+    Read { key, slots, tier, max_age: options.max_age }
+}
+
+/// Reads the database without the cache.
+async fn live<B: Backend>(
+    db: &Db<B>,
+    captured: Captured<B>,
+    reason: Bypass,
+) -> QueryResult<(Rows<B>, Outcome)> {
+    let mut connection = db.0.checkout().await?;
+    live_on(db, &mut connection, captured, reason)
+        .await
+        .map(|(rows, outcome)| (Rows::live(rows, Some(connection)), outcome))
+}
+
+/// Reads the database without the cache, on a connection at hand.
+pub(crate) async fn live_on<B: Backend>(
+    db: &Db<B>,
+    connection: &mut Pooled<B>,
+    captured: Captured<B>,
+    reason: Bypass,
+) -> QueryResult<(BoxStream<'static, QueryResult<B::Row>>, Outcome)> {
+    let outcome = db.0.counters.count_bypass(reason);
+    db.0.counters.count_statement();
+    let rows = B::load_live(connection.start(), captured.into_query()).await;
+    connection.finish();
+    Ok((rows?, outcome))
+}
+
+/// Joins the load of a query, and says under which edition of the catalog.
+fn join<B: Backend>(
+    db: &Db<B>,
+    options: &ReadOptions,
+    captured: &Captured<B>,
+) -> Result<(u64, Role<B::Answer, SharedError>), Bypass> {
+    let resolution = db.0.resolution(&captured.shape);
+    let resolution = resolution.as_ref().expect("resolving leaves a resolution");
+    let readable = access(db, options, resolution)?;
+    let slots = slots(readable, options);
+    let request = request(captured.identity.key(), readable, options, &slots);
+    Ok((resolution.edition, db.0.cache.join(&request)))
+}
+
+async fn miss<B: Backend>(
+    db: &Db<B>,
+    options: &ReadOptions,
+    captured: Captured<B>,
+) -> QueryResult<(Rows<B>, Outcome)> {
+    loop {
+        let (edition, role) = match join(db, options, &captured) {
+            Ok(joined) => joined,
+            Err(reason) => return live(db, captured, reason).await,
+        };
+        let lead = match role {
+            Role::Lead(lead) => lead,
+            Role::Follow(follow) => match follow.wait().await {
+                Followed::Value(answer) => {
+                    return Ok((Rows::answer(answer), db.0.counters.count_coalesced()));
+                }
+                Followed::Failed(error) => return Err(error.to_diesel()),
+                Followed::Unshared => return live(db, captured, Bypass::TooLarge).await,
+                Followed::Lead(lead) => lead,
+            },
+        };
+        // The stamps are taken by now. If the catalog changed before they were, the tables that the
+        // answer is kept under may be the wrong ones, and nothing would tell later.
+        if db.0.keeper.current().number == edition {
+            return lead_read(db, lead, captured).await;
+        }
+    }
+}
+
+/// Reads the database on behalf of all who wait. Dropped on the way, it leaves the lead to another.
+async fn lead_read<B: Backend>(
+    db: &Db<B>,
+    lead: Lead<B::Answer, SharedError>,
+    captured: Captured<B>,
+) -> QueryResult<(Rows<B>, Outcome)> {
+    let mut connection = match db.0.checkout().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let error = error.into();
+            lead.fail(SharedError::of(&error));
+            return Err(error);
+        }
+    };
+    if connection.in_transaction() {
+        // Somebody left a transaction open on purpose (`begin_test_transaction`): what it sees is
+        // not for others.
+        lead.unshared();
+        let (rows, outcome) = live_on(db, &mut connection, captured, Bypass::InTransaction).await?;
+        return Ok((Rows::live(rows, Some(connection)), outcome));
+    }
+    match load_answer(db, &mut connection, captured).await {
+        Ok(Loaded::Whole(answer)) => {
+            // The connection goes back before the others wake up.
+            drop(connection);
+            let answer = lead.complete(answer);
+            Ok((Rows::answer(answer), db.0.counters.count_miss()))
+        }
+        Ok(Loaded::Streaming(rows)) => {
+            lead.unshared();
+            let outcome = db.0.counters.count_bypass(Bypass::TooLarge);
+            Ok((Rows::live(rows, Some(connection)), outcome))
+        }
+        Err(error) => {
+            lead.fail(SharedError::of(&error));
+            Err(error)
+        }
+    }
+}
+
+pub(crate) async fn load_answer<B: Backend>(
+    db: &Db<B>,
+    connection: &mut Pooled<B>,
+    captured: Captured<B>,
+) -> QueryResult<Loaded<B>> {
+    let shape = Arc::clone(&captured.shape);
+    let limit = db.0.settings.max_entry_bytes;
+    db.0.counters.count_statement();
+    let query = captured.into_query();
+    let loaded = B::load_answer(connection.start(), query, limit, &shape.shared).await;
+    connection.finish();
+    loaded
+}
+
+/// Reads again, in the background, what is about to become too old. If that fails, the entry lives
+/// to its ceiling all the same.
+pub(crate) fn refresh_if_due<B: Backend>(
+    db: &Db<B>,
+    refresh: Option<Lead<B::Answer, SharedError>>,
+    captured: Captured<B>,
+) {
+    let Some(lead) = refresh else { return };
+    let task_db = db.clone();
+    db.0.tasks.spawn(async move {
+        let sql = Arc::clone(&captured.shape.sql);
+        if let Err(error) = lead_read(&task_db, lead, captured).await {
+            tracing::debug!(%error, %sql, "a refresh failed");
+        }
+    });
+}
+
+/// A read on a connection of the caller's, which neither waits for another's load nor lets others
+/// wait for it: in a pool of one, they would wait for each other.
+pub(crate) struct LoneRead {
+    slots: Box<[Slot]>,
+    tier: Tier,
+    max_age: Option<Duration>,
+    snapshot: Snapshot,
+}
+
+impl LoneRead {
+    /// Takes the stamps, before the database is read.
+    pub(crate) fn begin<B: Backend>(
+        db: &Db<B>,
+        options: &ReadOptions,
+        captured: &Captured<B>,
+    ) -> Result<Self, Bypass> {
+        loop {
+            let resolution = db.0.resolution(&captured.shape);
+            let resolution = resolution.as_ref().expect("resolving leaves a resolution");
+            let readable = access(db, options, resolution)?;
+            let slots: Box<[Slot]> = slots(readable, options).into();
+            let snapshot = db.0.stamps.snapshot(slots.iter().copied());
+            // As in `miss`: the stamps must be those of the current catalog's tables.
+            if db.0.keeper.current().number == resolution.edition {
+                let tier = options.tier.unwrap_or(readable.tier);
+                return Ok(Self { slots, tier, max_age: options.max_age, snapshot });
+            }
+        }
+    }
+
+    pub(crate) fn fill<B: Backend>(self, db: &Db<B>, key: Key<'_>, answer: &Arc<B::Answer>) {
+        let Self { slots, tier, max_age, snapshot } = self;
+        let read = Read { key, slots: &slots, tier, max_age };
+        db.0.cache.fill(&read, snapshot, Arc::clone(answer));
+    }
+}
+
+impl<'a, B: Backend> AsyncConnectionCore for &'a Db<B> {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = Load<'a, B>;
+    type Stream<'conn, 'query> = Rows<B>;
+    type Row<'conn, 'query> = B::Row;
+    type Backend = B;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: diesel::query_builder::AsQuery + 'query,
+        T::Query: QueryFragment<B> + QueryId + 'query,
+    {
+        Load::new(*self, ReadOptions::DEFAULT, None, &source.as_query())
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<B> + QueryId + 'query,
+    {
+        write::execute(*self, self.0.shapes.capture(&source, ReadOptions::DEFAULT))
+    }
+}

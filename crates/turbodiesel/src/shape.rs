@@ -1,0 +1,242 @@
+//! Statement shapes: what is the same for every execution of one statement, computed once.
+
+use std::{
+    any::TypeId,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use diesel::{
+    QueryResult,
+    query_builder::{QueryBuilder, QueryFragment, QueryId},
+};
+use quick_cache::sync::Cache as QuickCache;
+use turbodiesel_cache::{Key, Slot, Stamps};
+use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, Tag, Tier};
+use turbodiesel_sql::{Kind, Plan, Planner};
+
+use crate::{
+    backend::Backend, catalog::WriteClosure, config::Classes, keeper::Edition, options::ReadOptions,
+};
+
+/// How many shapes are remembered. A forgotten shape is planned again, under a new number.
+const REMEMBERED: usize = 10_000;
+
+/// How many statements are kept prepared on each connection; later ones are prepared per execution.
+/// Diesel's statement cache has no bound of its own.
+const PREPARED: u32 = 1_000;
+
+/// A statement without its binds.
+pub(crate) struct Shape<B: Backend> {
+    /// Never used twice, so it stands for the SQL in an identity.
+    number: u64,
+    pub(crate) sql: Arc<str>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) shared: B::Shared,
+    may_prepare: bool,
+    resolution: ArcSwapOption<Resolution>,
+}
+
+/// What a catalog says of a shape.
+#[derive(Debug)]
+pub(crate) struct Resolution {
+    pub(crate) edition: u64,
+    pub(crate) read: Result<Readable, (Bypass, String)>,
+    pub(crate) effect: Effect,
+}
+
+/// How the answers of a statement are cached.
+#[derive(Debug)]
+pub(crate) struct Readable {
+    pub(crate) slots: Box<[Slot]>,
+    pub(crate) tier: Tier,
+    pub(crate) row_security: bool,
+}
+
+/// What a statement may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Nothing,
+    Tables(Arc<[Slot]>),
+    /// Anything; `schema` where the catalog may have changed as well.
+    Everything {
+        schema: bool,
+    },
+}
+
+impl Effect {
+    pub(crate) fn of(closure: WriteClosure, stamps: &Stamps, schema: bool) -> Self {
+        match closure {
+            WriteClosure::Everything => Effect::Everything { schema },
+            WriteClosure::Tables(tables) if tables.is_empty() => Effect::Nothing,
+            WriteClosure::Tables(tables) => {
+                let slots = tables.into_iter().map(|table| stamps.slot(&Tag::Table(table)));
+                Effect::Tables(slots.collect())
+            }
+        }
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        match self {
+            Effect::Nothing => &[],
+            Effect::Tables(slots) => slots,
+            Effect::Everything { .. } => &[Slot::ALL],
+        }
+    }
+}
+
+impl<B: Backend> Shape<B> {
+    /// The resolution under the current catalog.
+    pub(crate) fn resolve(
+        &self,
+        edition: &Edition,
+        stamps: &Stamps,
+        classes: &Classes,
+    ) -> arc_swap::Guard<Option<Arc<Resolution>>> {
+        let known = self.resolution.load();
+        if known.as_ref().is_some_and(|known| known.edition == edition.number) {
+            return known;
+        }
+        let resolution = resolve(&self.plan, edition, stamps, classes);
+        self.resolution.store(Some(Arc::new(resolution)));
+        self.resolution.load()
+    }
+}
+
+fn resolve(plan: &Plan, edition: &Edition, stamps: &Stamps, classes: &Classes) -> Resolution {
+    let Edition { number, catalog } = edition;
+    // Whatever is not a plain write may have changed the schema.
+    let effect = Effect::of(catalog.write_closure(plan), stamps, plan.kind() != Kind::Write);
+    let read = match plan.kind() {
+        Kind::Read if effect == Effect::Nothing => catalog.read_closure(plan).map(|closure| {
+            let class = closure.tables.iter().map(|table| classes.tier(table)).min();
+            let tier = match plan.is_aggregate() {
+                true => Tier::L2,
+                false => class.unwrap_or(Tier::L1),
+            };
+            let slots = closure.tables.into_iter().map(|table| stamps.slot(&Tag::Table(table)));
+            Readable { slots: slots.collect(), tier, row_security: closure.row_security }
+        }),
+        Kind::Read => Err((Bypass::VolatileFunction, "a function may write".to_owned())),
+        Kind::Transaction | Kind::Session => Err((Bypass::Control, String::new())),
+        Kind::Write | Kind::Schema => Err((Bypass::Write, String::new())),
+        _ => Err((Bypass::NotUnderstood, String::new())),
+    };
+    Resolution { edition: *number, read, effect }
+}
+
+/// A query taken apart: what to look up, and what to execute if nothing is found.
+pub(crate) struct Captured<B: Backend> {
+    pub(crate) shape: Arc<Shape<B>>,
+    pub(crate) identity: Identity,
+    prepare: bool,
+    binds: B::Binds,
+}
+
+/// All that tells one query from every other, and its hash.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    fingerprint: Fingerprint,
+    bytes: Vec<u8>,
+}
+
+impl Identity {
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { fingerprint: self.fingerprint, identity: &self.bytes }
+    }
+}
+
+impl<B: Backend> Captured<B> {
+    /// The statement, ready for any connection.
+    pub(crate) fn into_query(self) -> B::OwnedQuery {
+        B::owned_query(Arc::clone(&self.shape.sql), self.prepare, self.binds)
+    }
+}
+
+/// The memo of shapes, bounded.
+pub(crate) struct Shapes<B: Backend> {
+    /// Queries that Diesel can tell apart by type alone, so that their SQL is rendered once.
+    by_type: QuickCache<TypeId, Arc<Shape<B>>>,
+    by_text: QuickCache<Arc<str>, Arc<Shape<B>>>,
+    planner: Planner,
+    key: FingerprintKey,
+    next: AtomicU64,
+    prepared: AtomicU32,
+}
+
+impl<B: Backend> Shapes<B> {
+    pub(crate) fn new() -> Self {
+        Self {
+            by_type: QuickCache::new(REMEMBERED),
+            by_text: QuickCache::new(REMEMBERED),
+            planner: Planner::new(B::DIALECT),
+            key: FingerprintKey::random(),
+            next: AtomicU64::new(0),
+            prepared: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes a query apart. It is not needed afterwards.
+    pub(crate) fn capture<Q>(&self, query: &Q, options: &ReadOptions) -> QueryResult<Captured<B>>
+    where
+        Q: QueryFragment<B> + QueryId,
+    {
+        let backend = B::default();
+        let safe = query.is_safe_to_cache_prepared(&backend)?;
+        let shape = match Q::query_id().filter(|_| safe) {
+            Some(id) => match self.by_type.get(&id) {
+                Some(shape) => shape,
+                None => {
+                    let shape = self.by_text(&render(query, &backend)?, safe);
+                    self.by_type.insert(id, Arc::clone(&shape));
+                    shape
+                }
+            },
+            None => self.by_text(&render(query, &backend)?, safe),
+        };
+        let mut identity = IdentityBuilder::reusing(Vec::with_capacity(64));
+        identity.push_u64(shape.number);
+        options.identify(&mut identity);
+        let binds = B::collect_binds(query, &mut identity)?;
+        let fingerprint = self.key.fingerprint(identity.as_bytes());
+        Ok(Captured {
+            identity: Identity { fingerprint, bytes: identity.into_bytes() },
+            prepare: safe && shape.may_prepare,
+            shape,
+            binds,
+        })
+    }
+
+    /// The shape of a text.
+    pub(crate) fn by_text(&self, sql: &str, safe: bool) -> Arc<Shape<B>> {
+        if let Some(shape) = self.by_text.get(sql) {
+            return shape;
+        }
+        let sql: Arc<str> = sql.into();
+        let may_prepare = safe && self.prepared.fetch_add(1, Ordering::Relaxed) < PREPARED;
+        let shape = Arc::new(Shape {
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+            plan: self.planner.plan(&sql),
+            sql: Arc::clone(&sql),
+            shared: B::Shared::default(),
+            may_prepare,
+            resolution: ArcSwapOption::empty(),
+        });
+        self.by_text.insert(sql, Arc::clone(&shape));
+        shape
+    }
+
+    /// How many shapes are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.by_text.len()
+    }
+}
+
+fn render<B: Backend>(query: &impl QueryFragment<B>, backend: &B) -> QueryResult<String> {
+    let mut builder = B::QueryBuilder::default();
+    query.to_sql(&mut builder, backend)?;
+    Ok(builder.finish())
+}

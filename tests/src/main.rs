@@ -1,0 +1,5 @@
+//! Tests of the whole over real servers.
+
+#![cfg(test)]
+
+mod smoke;
