@@ -14,6 +14,7 @@ mod scope;
 mod statement;
 mod tokens;
 mod types;
+mod view;
 mod walk;
 mod write;
 
@@ -24,3 +25,4 @@ pub use plan::{
 };
 pub use planner::Planner;
 pub use statement::plan;
+pub use view::plan_view;
