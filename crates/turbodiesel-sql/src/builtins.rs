@@ -67,7 +67,7 @@ pub(crate) fn is_bare_call(dialect: Dialect, name: &str) -> bool {
     }
 }
 
-const POSTGRES: [(&[&str], Class); 9] = [
+const POSTGRES: [(&[&str], Class); 10] = [
     (POSTGRES_PURE, Class::Pure),
     (POSTGRES_STABLE, Class::Pure),
     (POSTGRES_AGGREGATE, Class::Aggregate),
@@ -75,6 +75,20 @@ const POSTGRES: [(&[&str], Class); 9] = [
     (POSTGRES_VOLATILE, Class::Volatile),
     (POSTGRES_CATALOG, Class::Catalog),
     (&["set_config"], Class::Setting),
+    // They run SQL that they are given as text, or change large objects.
+    (
+        &[
+            "cursor_to_xml",
+            "loread",
+            "lowrite",
+            "query_to_xml",
+            "query_to_xml_and_xmlschema",
+            "query_to_xmlschema",
+            "ts_rewrite",
+            "ts_stat",
+        ],
+        Class::Writes,
+    ),
     // `age(timestamp)` counts from today.
     (&["age"], Class::Clock { first: 0, last: 1 }),
     // A cast in the form of a call.
@@ -213,7 +227,6 @@ const POSTGRES_PURE: &[&str] = &[
     "lcm",
     "least",
     "left",
-    "length",
     "ln",
     "log",
     "log10",
@@ -332,9 +345,10 @@ const POSTGRES_STABLE: &[&str] = &[
     "json_build_object",
     "jsonb_build_array",
     "jsonb_build_object",
+    "length",
     "make_timestamptz",
-    "plainto_tsquery",
     "phraseto_tsquery",
+    "plainto_tsquery",
     "quote_literal",
     "quote_nullable",
     "row_to_json",

@@ -72,6 +72,16 @@ pub use turbodiesel_core::{
 
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteField, SqliteRow};
+#[cfg(feature = "_stub")]
+#[doc(hidden)]
+pub mod stub {
+    //! What a backend of the benchmarks must implement.
+    pub use crate::{
+        backend::{Internals, Loaded},
+        catalog::{Catalog, Relation, RelationKind, Volatility},
+    };
+}
+
 pub use self::{
     backend::Backend,
     config::Builder,

@@ -366,7 +366,7 @@ fn pick<T>(items: &mut [T], which: usize) -> Option<&mut T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_history_serves_an_overtaken_answer(steps in steps()) {
