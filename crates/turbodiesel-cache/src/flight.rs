@@ -6,11 +6,11 @@
 //! # Flights that linger
 //!
 //! What was read while a write was in flight must not be kept, so a write that takes a while would
-//! let the readers of a popular key go to the database one flight after the other. But a mark
-//! forbids to keep an answer, not to share it: as long as the write is in flight and no stamp
-//! changed, one more reader may board just as before the landing. So such a flight lingers in the
-//! table until the write ends. Few do at a time, and only with small answers, because they are
-//! outside every budget.
+//! send the readers of a popular key to the database flight after flight. But a mark forbids keeping
+//! an answer, not sharing it: as long as the write is in flight and no stamp changed, one more
+//! reader may board just as before the landing. So such a flight lingers in the table until the
+//! write ends, and a key is read at most twice per write, however many read it. Few flights linger
+//! at a time, and only with small answers, because they are outside every budget.
 //!
 //! Locks, in this order: a shard of the table, a flight's state, a shard of a tier's map. None of
 //! them is held across an `await`.
@@ -28,7 +28,7 @@ use crate::{Slot, Snapshot};
 
 /// Enough that two keys rarely wait for one another.
 const SHARDS: usize = 64;
-/// Flights that may linger in a shard; the longest there leaves for another.
+/// How many flights may linger in a shard. The one that came first makes room for the next.
 const LINGERING: usize = 4;
 
 /// One load, its leader and those who wait for it.
@@ -138,33 +138,30 @@ impl<V, E> Flight<V, E> {
         matches!(state.phase, Phase::Loading) && may_share(&state.snapshot)
     }
 
-    fn has_landed(&self) -> bool {
-        matches!(self.state.lock().phase, Phase::Landed(_))
-    }
-
-    /// Waits until the flight may have changed since `look` was called. `look` is asked first and
-    /// after each change, until it answers.
-    ///
-    /// Dropping the future loses nothing: a wake-up that was meant for one follower passes to
-    /// another.
-    pub(crate) async fn wait_until<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // Enlisted before looking, or a change in between would wake nobody.
-            changed.as_mut().enable();
-            if let Some(answer) = look(self) {
-                return answer;
-            }
-            changed.await;
-        }
-    }
-}
-
-impl<V, E> Flight<V, E> {
     fn land(&self, landing: Landing<V, E>) -> Wake {
         let mut state = self.state.lock();
         state.phase = Phase::Landed(landing);
         if state.followers == 0 { Wake::Nobody } else { Wake::All }
+    }
+
+    fn has_landed(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Landed(_))
+    }
+
+    /// Calls `look` now and after each change, until it answers.
+    ///
+    /// Dropping the future loses nothing: a wake-up that was meant for one follower passes to
+    /// another.
+    pub(crate) async fn wait_until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Enlisted before looking, or a change in between would wake nobody.
+            changed.as_mut().enable();
+            if let Some(answer) = look() {
+                return answer;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -183,8 +180,8 @@ impl<V, E: Clone> Flight<V, E> {
 
 impl<V, E> State<V, E> {
     fn take_lead(&mut self, anew: impl FnOnce() -> Snapshot) -> Snapshot {
-        self.phase = Phase::Loading;
         self.snapshot = anew();
+        self.phase = Phase::Loading;
         self.snapshot
     }
 }
@@ -197,7 +194,7 @@ pub(crate) struct Flights<V, E> {
 /// Part of the table. Its lock also orders the fills of the keys in it.
 pub(crate) struct Shard<V, E> {
     newest: HashMap<Fingerprint, Arc<Flight<V, E>>>,
-    /// Keys whose newest flight may have landed, the longest there first.
+    /// The keys of flights that linger, in the order of their landing. Some may be gone already.
     lingering: VecDeque<Fingerprint>,
 }
 
@@ -214,9 +211,8 @@ impl<V, E> Flights<V, E> {
 
     /// Locks the key's shard.
     pub(crate) fn lock(&self, fingerprint: Fingerprint) -> MutexGuard<'_, Shard<V, E>> {
-        // Not the low bits alone, which place an entry within a tier.
-        let bits = (fingerprint.0 >> 64) as usize ^ fingerprint.0 as usize;
-        self.shards[bits % SHARDS].lock()
+        // OK because the remainder is below the length, whatever is cut off.
+        self.shards[fingerprint.0 as usize % SHARDS].lock()
     }
 
     /// How many keys are being loaded now.
@@ -254,13 +250,15 @@ impl<V, E> Shard<V, E> {
     #[must_use = "followers sleep until they are woken"]
     pub(crate) fn land_and_linger(&mut self, flight: &Arc<Flight<V, E>>, value: Arc<V>) -> Wake {
         let key = flight.fingerprint;
-        self.lingering.retain(|&other| other != key);
+        // Nobody could board a flight that is not the newest. The newest may be lingering itself,
+        // so its place in the queue is not touched either.
         if self.newest(key).is_some_and(|newest| Arc::ptr_eq(newest, flight)) {
+            self.lingering.retain(|&other| other != key);
             self.lingering.push_back(key);
         }
         if self.lingering.len() > LINGERING
-            && let Some(longest) = self.lingering.pop_front()
-            && let Place::Occupied(place) = self.newest.entry(longest)
+            && let Some(first) = self.lingering.pop_front()
+            && let Place::Occupied(place) = self.newest.entry(first)
             && place.get().has_landed()
         {
             place.remove();

@@ -2,18 +2,18 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use turbodiesel_core::{Tier, Weigh};
+use turbodiesel_core::{Nanos, Tier, Weigh};
 
 use crate::{
     Key, Read, Snapshot,
-    cache::Inner,
     entry::Entry,
     flight::{Flight, Landing, Waiting},
+    inner::Inner,
     load::LoadId,
     stats::bump,
 };
 
-/// How long after a failed refresh the next one may begin.
+/// How long after a refresh that led to nothing the next one may begin.
 const REFRESH_BACK_OFF: Duration = Duration::from_millis(500);
 
 /// The greatest weight of an answer that lingers while a write is in flight, outside the budgets.
@@ -64,8 +64,8 @@ impl<V, E> Lead<V, E> {
     }
 
     /// Identifies the load among all that a thread may poll.
-    pub(crate) fn within(&self) -> LoadId {
-        self.inner.within(self.flight.fingerprint)
+    pub(crate) fn load_id(&self) -> LoadId {
+        self.inner.load_id(self.flight.fingerprint)
     }
 
     /// The state under which the answer must be read: it was noted when this lead was given out,
@@ -77,9 +77,6 @@ impl<V, E> Lead<V, E> {
 
     /// The load failed. Everybody who waits gets the error; who comes later tries again.
     pub fn fail(mut self, error: E) {
-        if let Some(entry) = self.refreshes.take() {
-            entry.release_refresh(self.inner.stamps.clock().now().plus(REFRESH_BACK_OFF));
-        }
         self.land(Landing::Failed(error));
     }
 
@@ -92,7 +89,15 @@ impl<V, E> Lead<V, E> {
     fn land(&mut self, landing: Landing<V, E>) {
         let wake = self.inner.flights.lock(self.flight.fingerprint).land(&self.flight, landing);
         wake.wake(&self.flight);
+        self.landed();
+    }
+
+    fn landed(&mut self) {
         self.landed = true;
+        // If the entry is still there, this load did not replace it and the next may fare no better.
+        if let Some(entry) = self.refreshes.take() {
+            entry.release_refresh(self.inner.stamps.clock().now().plus(REFRESH_BACK_OFF));
+        }
     }
 }
 
@@ -119,7 +124,7 @@ impl<V: Weigh, E> Lead<V, E> {
         };
         drop(shard);
         wake.wake(flight);
-        self.landed = true;
+        self.landed();
         drop(left);
         value
     }
@@ -127,11 +132,11 @@ impl<V: Weigh, E> Lead<V, E> {
 
 impl<V, E> Drop for Lead<V, E> {
     fn drop(&mut self) {
-        if let Some(entry) = self.refreshes.take() {
-            entry.release_refresh(Default::default());
-        }
         if self.landed {
             return;
+        }
+        if let Some(entry) = self.refreshes.take() {
+            entry.release_refresh(Nanos::default());
         }
         bump(&self.inner.counters.local().lost_leaders);
         let wake = self.inner.flights.lock(self.flight.fingerprint).lose_leader(&self.flight);
@@ -204,7 +209,7 @@ impl<V, E: Clone> Follow<V, E> {
             }
             Followee::Flight(follower) => follower,
         };
-        follower.flight.wait_until(|_| follower.look()).await
+        follower.flight.wait_until(|| follower.look()).await
     }
 }
 

@@ -60,6 +60,7 @@
 //! - `entry`: an answer that is kept, and how old it may become.
 //! - `store`: one tier's entries, within a budget of bytes.
 //! - `flight`: loads in progress, so that readers of one answer share one.
+//! - `inner`: what may be served, shared and kept.
 //! - `cache`: looking up, joining a load, filling.
 //! - `lead`: the two roles of readers who share a load.
 //! - `load`: looking up and loading in one step.
@@ -98,6 +99,7 @@ mod cache;
 mod entry;
 mod error;
 mod flight;
+mod inner;
 mod lead;
 mod load;
 mod options;

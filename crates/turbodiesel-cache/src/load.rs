@@ -53,7 +53,7 @@ impl<V: Weigh, E: Clone> Cache<V, E> {
     }
 
     fn join_unless_within(&self, read: &Read<'_>) -> Role<V, E> {
-        if Within::is(self.inner.within(read.key.fingerprint)) {
+        if Within::is(self.inner.load_id(read.key.fingerprint)) {
             return Role::Lead(self.depart_alone(read));
         }
         self.join(read)
@@ -66,10 +66,10 @@ impl<V: Weigh, E: Clone> Lead<V, E> {
         F: FnOnce() -> L,
         L: Future<Output = Result<V, E>>,
     {
-        let within = self.within();
+        let id = self.load_id();
         let mut load = pin!(load());
         let loaded = poll_fn(|context| {
-            let _within = Within::enter(within);
+            let _within = Within::enter(id);
             load.as_mut().poll(context)
         });
         match loaded.await {

@@ -6,10 +6,10 @@ use turbodiesel_core::{MonotonicClock, Tier, Weigh};
 
 use crate::{
     Cache, Error, Stamps, StampsOptions,
-    cache::Inner,
     entry::{Aging, Entry},
     error::Kind,
     flight::Flights,
+    inner::Inner,
     stats::Counters,
     store::Store,
 };

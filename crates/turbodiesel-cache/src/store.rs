@@ -52,7 +52,8 @@ impl<V> Store<V> {
 
     pub(crate) fn new(aging: Aging, capacity: u64, largest: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let fitting = capacity / (Self::least_capacity(largest) * LARGEST_PER_SHARD);
+        let per_shard = Self::least_capacity(largest).saturating_mul(LARGEST_PER_SHARD);
+        let fitting = capacity / per_shard;
         // `quick_cache` rounds up to a power of two, which might make shards too small again.
         let fitting = 1 << fitting.max(1).ilog2();
         let shards =

@@ -276,3 +276,18 @@ fn of_many_early_readers_one_refreshes() {
     let held: Vec<_> = (0..1_000).filter_map(|_| world.full_hit(&read).2).collect();
     assert_eq!(held.len(), 1);
 }
+
+#[test]
+fn a_refresh_that_cannot_be_kept_backs_off_too() {
+    let world = world_with_soft_limit();
+    let read = read("q", &[]);
+    assert!(world.fill(&read, 1));
+    world.advance(Duration::from_secs(4));
+    let (_, _, refresh) = world.full_hit(&read);
+    refresh.expect("a refresher").complete(Answer { number: 2, bytes: 2 << 20 });
+    assert!(matches!(world.full_hit(&read), (1, STALE, None)));
+    world.advance(Duration::from_millis(500));
+    let (_, _, refresh) = world.full_hit(&read);
+    refresh.expect("a refresher").unshared();
+    assert!(matches!(world.full_hit(&read), (1, STALE, None)));
+}

@@ -538,3 +538,49 @@ fn leads_and_follows_can_move_between_tasks() {
     is_send(&follow);
     is_send(&follow.wait());
 }
+
+/// Each change begins a new state of the table, and each state is read once: one under the mark, one
+/// after the commit.
+#[test]
+fn a_popular_key_is_read_at_most_twice_per_write() {
+    let world = World::new();
+    let slots = [world.table("orders")];
+    let read = read("q", &slots);
+    let mut loads = 0;
+    let mut read_many_times = |number: u64| {
+        for _ in 0..1_000 {
+            if world.hit(&read).is_some() {
+                continue;
+            }
+            match world.cache.join(&read) {
+                Role::Lead(lead) => {
+                    loads += 1;
+                    lead.complete(answer(number));
+                }
+                Role::Follow(follow) => assert_eq!(wait(follow).value(), number),
+            }
+        }
+    };
+    for number in 0..100 {
+        let write = world.stamps.begin_write(slots, LIFETIME);
+        read_many_times(2 * number);
+        write.committed();
+        read_many_times(2 * number + 1);
+    }
+    assert_eq!(loads, 200);
+}
+
+/// An older flight of the key lands under the same mark as the one that lingers.
+#[test]
+fn an_older_flight_does_not_disturb_one_that_lingers() {
+    let world = World::new();
+    let slots = [world.table("orders")];
+    let read = read("q", &slots);
+    let write = world.stamps.begin_write(slots, LIFETIME);
+    let older = world.lead(&read);
+    world.stamps.change(slots);
+    world.lead(&read).complete(answer(2));
+    older.complete(answer(1));
+    assert_eq!(wait(world.follow(&read)).value(), 2);
+    write.committed();
+}
