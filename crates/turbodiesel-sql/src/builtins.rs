@@ -48,22 +48,25 @@ pub(crate) fn classify(dialect: Dialect, name: &str) -> Class {
         }
     }
     // Everything else that administers a server is capable of anything.
-    let effects: &[&str] = match dialect {
-        Dialect::Postgres => &["pg_", "lo_", "dblink", "txid_", "binary_upgrade_"],
-        Dialect::Sqlite => &["sqlite_", "load_extension"],
+    let families: &[(&str, Class)] = match dialect {
+        Dialect::Postgres => &[
+            ("binary_upgrade_", Class::Writes),
+            ("dblink", Class::Writes),
+            ("lo_", Class::Writes),
+            ("pg_", Class::Writes),
+            ("txid_", Class::Writes),
+        ],
+        Dialect::Sqlite => &[("pragma_", Class::Catalog), ("sqlite_", Class::Writes)],
     };
-    if effects.iter().any(|prefix| name.starts_with(prefix)) {
-        Class::Writes
-    } else {
-        Class::Unknown
-    }
+    let family = families.iter().find(|(prefix, _)| name.starts_with(prefix));
+    family.map_or(Class::Unknown, |(_, class)| *class)
 }
 
 /// Keywords that call a function without parentheses.
 pub(crate) fn is_bare_call(dialect: Dialect, name: &str) -> bool {
     match dialect {
         Dialect::Postgres => POSTGRES_BARE.contains(&name),
-        Dialect::Sqlite => matches!(name, "current_date" | "current_time" | "current_timestamp"),
+        Dialect::Sqlite => SQLITE_BARE.contains(&name),
     }
 }
 
@@ -95,10 +98,11 @@ const POSTGRES: [(&[&str], Class); 10] = [
     (&["date"], Class::Clock { first: 0, last: 0 }),
 ];
 
-const SQLITE: [(&[&str], Class); 7] = [
+const SQLITE: [(&[&str], Class); 8] = [
     (SQLITE_PURE, Class::Pure),
     (SQLITE_AGGREGATE, Class::Aggregate),
     (SQLITE_VOLATILE, Class::Volatile),
+    (SQLITE_BARE, Class::Session),
     // Without a time, they tell the present one.
     (&["date", "datetime", "julianday", "time", "unixepoch"], Class::Clock { first: 0, last: 0 }),
     (&["strftime"], Class::Clock { first: 1, last: 1 }),
@@ -121,6 +125,9 @@ const POSTGRES_BARE: &[&str] = &[
     "system_user",
     "user",
 ];
+
+/// Likewise in SQLite.
+const SQLITE_BARE: &[&str] = &["current_date", "current_time", "current_timestamp"];
 
 /// Immutable in every overload, and the forms that the grammar itself evaluates.
 const POSTGRES_PURE: &[&str] = &[

@@ -28,19 +28,7 @@ impl<'a> Walk<'a> {
                 self.use_column(parts);
             }
             Expr::CompoundFieldAccess { root, access_chain } => {
-                self.expr(root);
-                for access in access_chain {
-                    match access {
-                        AccessExpr::Subscript(subscript) => self.subscript(subscript),
-                        // A field of a composite value, or a function in attribute notation.
-                        AccessExpr::Dot(Expr::Identifier(field)) => {
-                            self.check_system_column(field);
-                            let name = self.dialect.fold(field);
-                            self.facts.calls(FunctionName { schema: None, name }, 1);
-                        }
-                        AccessExpr::Dot(_) => self.facts.not_understood("field access"),
-                    }
-                }
+                self.field_access(root, access_chain);
             }
             Expr::IsFalse(inner)
             | Expr::IsNotFalse(inner)
@@ -183,6 +171,33 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Fields of composite values and elements of arrays.
+    fn field_access(&mut self, root: &'a Expr, mut chain: &'a [AccessExpr]) {
+        // `t.a[1]` is an element of column `t.a`, while `(t).a` is a field.
+        if let Expr::Identifier(qualifier) = root {
+            let mut parts = vec![qualifier.clone()];
+            while let [AccessExpr::Dot(Expr::Identifier(part)), rest @ ..] = chain {
+                parts.push(part.clone());
+                chain = rest;
+            }
+            self.use_column(&parts);
+        } else {
+            self.expr(root);
+        }
+        for access in chain {
+            match access {
+                AccessExpr::Subscript(subscript) => self.subscript(subscript),
+                // A field of a composite value, or a function in attribute notation.
+                AccessExpr::Dot(Expr::Identifier(field)) => {
+                    self.check_system_column(field);
+                    let name = self.dialect.fold(field);
+                    self.facts.calls(FunctionName { schema: None, name }, 1);
+                }
+                AccessExpr::Dot(_) => self.facts.not_understood("field access"),
+            }
+        }
+    }
+
     fn check_system_column(&mut self, ident: &Ident) {
         const SYSTEM: &[&str] = &["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
         let name = self.dialect.fold(ident);
@@ -223,15 +238,15 @@ impl<'a> Walk<'a> {
         match types::classify(self.dialect, data_type) {
             types::Class::Plain => {}
             types::Class::Time if from_text => {
-                self.facts.refuse(Bypass::StableFunction, format!("text as {data_type}"));
+                self.facts.refuse(Bypass::StableFunction, format!("text as {data_type}").to_ascii_lowercase());
             }
             types::Class::Time => {}
             types::Class::Catalog => {
-                self.facts.refuse(Bypass::SystemCatalog, format!("cast to {data_type}"));
+                self.facts.refuse(Bypass::SystemCatalog, format!("cast to {data_type}").to_ascii_lowercase());
             }
             // The type's input function is unknown, and so are the checks of a domain.
             types::Class::Unknown => {
-                self.facts.refuse(Bypass::UnknownFunction, format!("cast to {data_type}"));
+                self.facts.refuse(Bypass::UnknownFunction, format!("cast to {data_type}").to_ascii_lowercase());
             }
         }
     }

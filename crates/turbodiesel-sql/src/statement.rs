@@ -1,6 +1,6 @@
 //! From the text of a statement to its plan.
 
-use sqlparser::{ast, parser::Parser};
+use sqlparser::{ast, parser::Parser, tokenizer::Token};
 use turbodiesel_core::Bypass;
 
 use crate::{
@@ -107,9 +107,7 @@ fn plan_statement(dialect: Dialect, statement: &tokens::Statement) -> Plan {
         plan.returns_rows = starts(&["FETCH"]);
         return plan;
     }
-    if starts(&["CREATE"])
-        && (1..5).any(|i| ["TEMP", "TEMPORARY"].iter().any(|word| statement.is_word(i, word)))
-    {
+    if starts(&["CREATE"]) && creates_temporary(statement) {
         // `CREATE TEMP TABLE … AS` runs a query.
         let writes = if statement.has_word("AS") { Writes::Everything } else { Writes::None };
         return simple(Kind::Session, writes, Bypass::Control, "temporary object");
@@ -158,21 +156,40 @@ fn explain(dialect: Dialect, statement: &tokens::Statement) -> Plan {
     {
         return plan;
     }
-    const VERBS: [&str; 4] = ["SELECT", "WITH", "VALUES", "TABLE"];
-    let verb = (1..statement.tokens.len())
-        .find(|index| VERBS.iter().any(|verb| statement.is_word(*index, verb)));
-    let Some(verb) = verb else { return unknown(Bypass::NotUnderstood, "EXPLAIN ANALYZE") };
-    let inner = plan_query(
-        dialect,
-        &tokens::Statement {
-            tokens: statement.tokens[verb..].to_vec(),
-            conflict_on_expression: statement.conflict_on_expression,
-        },
-    );
+    let start = match statement.tokens.get(1) {
+        Some(Token::LParen) => {
+            let end = statement.tokens.iter().position(|token| *token == Token::RParen);
+            end.map_or(usize::MAX, |end| end + 1)
+        }
+        _ => {
+            let option = |index: &usize| {
+                let words = ["ANALYZE", "ANALYSE", "VERBOSE"];
+                words.iter().any(|word| statement.is_word(*index, word))
+            };
+            1 + (1..).take_while(option).count()
+        }
+    };
+    let Some(tokens) = statement.tokens.get(start..).filter(|tokens| !tokens.is_empty()) else {
+        return unknown(Bypass::NotUnderstood, "EXPLAIN ANALYZE");
+    };
+    let inner = tokens::Statement { tokens: tokens.to_vec(), ..*statement };
+    let inner = plan_query(dialect, &inner);
     match inner.kind {
         Kind::Read if inner.writes == Writes::None => Plan { refusal: plan.refusal, ..inner },
         _ => unknown(Bypass::NotUnderstood, "EXPLAIN ANALYZE of a write"),
     }
+}
+
+/// Whether a `CREATE` makes an object of the session.
+fn creates_temporary(statement: &tokens::Statement) -> bool {
+    let mut index = 1;
+    if statement.is_word(index, "OR") {
+        index += 2;
+    }
+    if statement.is_word(index, "LOCAL") || statement.is_word(index, "GLOBAL") {
+        index += 1;
+    }
+    statement.is_word(index, "TEMP") || statement.is_word(index, "TEMPORARY")
 }
 
 /// A query or a write.
