@@ -2,4 +2,7 @@
 
 #![cfg(test)]
 
+mod invalidation;
+mod pg_types;
 mod smoke;
+mod support;

@@ -81,7 +81,7 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::is_database`] with PostgreSQL's message.
-    pub fn execute(&self, statements: &str) -> Result<(), Error> {
+    pub fn batch_execute(&self, statements: &str) -> Result<(), Error> {
         execute(&with_database(&self.server_url, &self.name), statements)
     }
 }

@@ -22,7 +22,7 @@ fn a_server_starts_answers_and_leaves_nothing() {
     assert!(server.version().starts_with(|c: char| c.is_ascii_digit()), "{}", server.version());
 
     let database = server.create_database().unwrap();
-    database.execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1)").unwrap();
+    database.batch_execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1)").unwrap();
     drop(database);
 
     server.stop().unwrap();
@@ -35,12 +35,12 @@ fn two_servers_do_not_meet() {
     let (one, two) = (Postgres::start().unwrap(), Postgres::start().unwrap());
     let on_one = one.create_database().unwrap();
     let on_two = two.create_database().unwrap();
-    on_one.execute("CREATE TABLE t ()").unwrap();
-    on_two.execute("CREATE TABLE t ()").expect("a table of its own");
+    on_one.batch_execute("CREATE TABLE t ()").unwrap();
+    on_two.batch_execute("CREATE TABLE t ()").expect("a table of its own");
 
     drop(on_one);
     drop(one);
-    on_two.execute("SELECT * FROM t").expect("the second one does not notice");
+    on_two.batch_execute("SELECT * FROM t").expect("the second one does not notice");
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn nothing_runs_as_root_and_nobody_else_can_enter() {
 #[test]
 fn a_database_is_fresh_and_is_dropped_with_its_clients() {
     let (one, two) = (database(), database());
-    one.execute("CREATE TABLE t ()").unwrap();
-    two.execute("CREATE TABLE t ()").expect("a table of its own");
+    one.batch_execute("CREATE TABLE t ()").unwrap();
+    two.batch_execute("CREATE TABLE t ()").expect("a table of its own");
 
     let url = one.url().to_owned();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -70,14 +70,14 @@ fn a_database_is_fresh_and_is_dropped_with_its_clients() {
     assert!(runtime.block_on(client.batch_execute("SELECT 1")).is_err(), "its session has ended");
     let error = Database::on(&url).unwrap_err();
     assert!(error.is_database(), "{error}");
-    two.execute("SELECT * FROM t").expect("the other one does not notice");
+    two.batch_execute("SELECT * FROM t").expect("the other one does not notice");
 }
 
 #[test]
 fn a_database_can_be_asked_for_inside_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        database().execute("SELECT 1").unwrap();
+        database().batch_execute("SELECT 1").unwrap();
     });
 }
 

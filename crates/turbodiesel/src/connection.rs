@@ -20,7 +20,6 @@ use diesel_async::{
 use futures_core::future::BoxFuture;
 use tokio::sync::oneshot;
 use turbodiesel_core::{Bypass, Outcome};
-use turbodiesel_sql::Kind;
 
 use crate::{
     backend::{Backend, Loaded},
@@ -31,6 +30,7 @@ use crate::{
     pool::Checkout,
     read::{self, Found, LoneRead},
     rows::Rows,
+    session::{self, Change},
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Statement},
     touched::Frames,
@@ -349,15 +349,20 @@ impl<B: Backend> Connection<B> {
     /// Has the connection at hand, and says what a statement will do to the database and to it.
     async fn prepare(&mut self, shape: &Shape<B>) -> QueryResult<Effect> {
         self.reclaim().await?;
-        let kind = shape.plan.kind();
-        if write::is_control(kind) || kind == Kind::Unknown {
-            self.checked_out()?.tainted = true;
-        }
-        Ok(match kind {
+        match session::change(&shape.plan, &shape.sql) {
+            Change::None => return Ok(write::effect(&self.db, shape)),
+            Change::UntilTransactionEnds if self.frames().is_open() => {
+                return Ok(write::effect(&self.db, shape));
+            }
+            Change::UntilTransactionEnds | Change::Session => {}
             // Behind the transaction manager's back: what it commits is not known.
-            Kind::Transaction => Effect::Everything { schema: true },
-            _ => write::effect(&self.db, shape),
-        })
+            Change::Transaction => {
+                self.checked_out()?.tainted = true;
+                return Ok(Effect::Everything { schema: true });
+            }
+        }
+        self.checked_out()?.tainted = true;
+        Ok(write::effect(&self.db, shape))
     }
 
     /// Executes a statement in the open transaction, or by itself in a task that owns it.

@@ -56,6 +56,7 @@ mod pool;
 mod read;
 mod rows;
 mod save_changes;
+mod session;
 mod shape;
 #[cfg(feature = "sqlite")]
 mod sqlite;

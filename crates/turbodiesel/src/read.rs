@@ -128,7 +128,7 @@ fn begin<'a, B: Backend>(
             Begun::Served(Rows::answer(answer), outcome)
         }
         Found::Miss => Begun::Running(Box::pin(miss(db, options, captured))),
-        Found::Bypass(_) if write::is_control(captured.shape.plan.kind()) => {
+        Found::Bypass(_) if write::needs_a_session(&captured.shape) => {
             Begun::Refused(write::refuse_control(&captured.shape.sql))
         }
         Found::Bypass(reason) => Begun::Running(Box::pin(async move {

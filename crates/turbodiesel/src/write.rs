@@ -13,6 +13,7 @@ use crate::{
     error::unable_to_send,
     pool::Pooled,
     rows::Rows,
+    session::{self, Change},
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Statement},
 };
@@ -24,7 +25,7 @@ pub(crate) fn execute<B: Backend>(
 ) -> BoxFuture<'_, QueryResult<usize>> {
     Box::pin(async move {
         let captured = captured?;
-        if is_control(captured.shape.plan.kind()) {
+        if needs_a_session(&captured.shape) {
             return Err(refuse_control(&captured.shape.sql));
         }
         let effect = effect(db, &captured.shape);
@@ -54,7 +55,7 @@ pub(crate) async fn load<B: Backend>(
 /// Executes a batch of statements as one write.
 pub(crate) async fn batch<B: Backend>(db: &Db<B>, sql: &str) -> QueryResult<()> {
     let shape = db.0.shapes.by_text(sql, false);
-    if is_control(shape.plan.kind()) {
+    if needs_a_session(&shape) {
         return Err(refuse_control(sql));
     }
     in_a_task(db, effect(db, &shape), Batch(sql.to_owned())).await
@@ -133,8 +134,12 @@ pub(crate) async fn settle<B: Backend>(
     mark.committed();
 }
 
-pub(crate) fn is_control(kind: Kind) -> bool {
-    matches!(kind, Kind::Transaction | Kind::Session)
+/// Whether a statement is refused on a handle, because another statement would run in another
+/// session.
+pub(crate) fn needs_a_session<B: Backend>(shape: &Shape<B>) -> bool {
+    // What is not understood runs, on a connection that is closed after.
+    shape.plan.kind() != Kind::Unknown
+        && session::change(&shape.plan, &shape.sql) != Change::None
 }
 
 /// The error of a statement that needs a session, on a handle that has none.
