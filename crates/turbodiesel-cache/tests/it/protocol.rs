@@ -289,6 +289,21 @@ fn a_snapshot_ticks_before_it_looks_for_marks() {
     assert!(!world.cache.fill(&read("q", &slots), snapshot, answer(1)));
 }
 
+/// Of two changes that overlap, the one that ticked later counts, even if the other arrives later.
+#[test]
+fn a_slow_change_does_not_undo_a_later_one() {
+    let world = World::new();
+    let slots = [world.table("orders")];
+    let mut between = None;
+    // The change has ticked when it asks for its first slot.
+    world.stamps.change(std::iter::once_with(|| {
+        between = Some(world.stamps.snapshot(slots));
+        world.stamps.change(slots);
+        slots[0]
+    }));
+    assert!(!world.stamps.is_current(&between.unwrap(), &slots));
+}
+
 /// Calls back whenever somebody asks for the time.
 struct Hook {
     clock: ManualClock,

@@ -109,6 +109,7 @@ fn acknowledged_writes_are_seen_by_every_later_reader() {
             let (cache, slots, database, acknowledged) = (&cache, &slots, &database, &acknowledged);
             let readers_left = &readers_left;
             scope.spawn(move || {
+                let _leaving = Leaving(readers_left);
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 for number in reader..reader + READS {
                     let table = number % TABLES;
@@ -119,13 +120,21 @@ fn acknowledged_writes_are_seen_by_every_later_reader() {
                         runtime.block_on(read_through(cache, &read, &database[table], number));
                     assert!(value >= before, "{value} after {before} was acknowledged");
                 }
-                readers_left.fetch_sub(1, SeqCst);
             });
         }
     });
     let stats = cache.stats();
     assert_eq!(stats.flights, 0, "{stats:?}");
     assert!(stats.tiers[0].hits > 0 && stats.tiers[0].fills > 0, "{stats:?}");
+}
+
+/// Counts a reader out, even one that panics, so that the writers end.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 /// Reads through the cache. Some leaders vanish on the way.
