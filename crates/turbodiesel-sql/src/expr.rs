@@ -238,15 +238,24 @@ impl<'a> Walk<'a> {
         match types::classify(self.dialect, data_type) {
             types::Class::Plain => {}
             types::Class::Time if from_text => {
-                self.facts.refuse(Bypass::StableFunction, format!("text as {data_type}").to_ascii_lowercase());
+                self.facts.refuse(
+                    Bypass::StableFunction,
+                    format!("text as {data_type}").to_ascii_lowercase(),
+                );
             }
             types::Class::Time => {}
             types::Class::Catalog => {
-                self.facts.refuse(Bypass::SystemCatalog, format!("cast to {data_type}").to_ascii_lowercase());
+                self.facts.refuse(
+                    Bypass::SystemCatalog,
+                    format!("cast to {data_type}").to_ascii_lowercase(),
+                );
             }
             // The type's input function is unknown, and so are the checks of a domain.
             types::Class::Unknown => {
-                self.facts.refuse(Bypass::UnknownFunction, format!("cast to {data_type}").to_ascii_lowercase());
+                self.facts.refuse(
+                    Bypass::UnknownFunction,
+                    format!("cast to {data_type}").to_ascii_lowercase(),
+                );
             }
         }
     }

@@ -58,6 +58,12 @@ use crate::{
     scope::{Block, Relation},
 };
 
+/// The relations of a block beyond which none is pinned, so that planning stays linear.
+const MOST_RELATIONS: usize = 32;
+
+/// The equalities of either sort that are looked at; more are not worth the time.
+const MOST_EDGES: usize = 64;
+
 /// The longest `IN` list that pins.
 const LONGEST_LIST: usize = 8;
 
@@ -66,7 +72,11 @@ const LONGEST_CHAIN: usize = 4;
 
 /// The pins of one relation of a block, in the order in which the text gives them.
 pub(crate) fn pins(dialect: Dialect, block: &Block<'_>, relation: &Relation<'_>) -> Vec<Pin> {
-    if block.has_window || relation.renamed || relation.table().is_none() {
+    if block.has_window
+        || block.relations.len() > MOST_RELATIONS
+        || relation.renamed
+        || relation.table().is_none()
+    {
         return Vec::new();
     }
     let mut edges = Edges::default();
@@ -97,7 +107,7 @@ impl Edges {
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
                 let side = |side| block.resolve(dialect, unnest(side));
                 match (side(left), side(right)) {
-                    (Some(one), Some(other)) => self.columns.push((one, other)),
+                    (Some(one), Some(other)) => self.add_columns(one, other),
                     (Some(column), None) => self.add_values(column, scalar(right).map(one_of)),
                     (None, Some(column)) => self.add_values(column, scalar(left).map(one_of)),
                     (None, None) => {}
@@ -119,8 +129,16 @@ impl Edges {
         }
     }
 
+    fn add_columns(&mut self, one: Column, other: Column) {
+        if self.columns.len() < MOST_EDGES {
+            self.columns.push((one, other));
+        }
+    }
+
     fn add_values(&mut self, column: Column, values: Option<PinSource>) {
-        if let Some(values) = values {
+        if let Some(values) = values
+            && self.values.len() < MOST_EDGES
+        {
             self.values.push((column, values));
         }
     }

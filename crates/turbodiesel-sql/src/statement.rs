@@ -194,6 +194,15 @@ fn creates_temporary(statement: &tokens::Statement) -> bool {
 
 /// A query or a write.
 fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Plan {
+    const VERBS: [&str; 10] = [
+        "COPY", "DELETE", "INSERT", "MERGE", "REPLACE", "SELECT", "TRUNCATE", "UPDATE", "VALUES",
+        "WITH",
+    ];
+    let is_known = VERBS.iter().any(|verb| statement.is_word(0, verb))
+        || statement.tokens.first() == Some(&Token::LParen);
+    if !is_known {
+        return unknown(Bypass::NotUnderstood, "unknown statement");
+    }
     let depth = statement.depth_bound();
     if depth > LONGEST {
         return unknown(Bypass::NotUnderstood, "too long");

@@ -34,6 +34,9 @@ pub(crate) fn statement(dialect: Dialect, sql: &str) -> Result<Statement, Unread
     }
     let mut tokens =
         Tokenizer::new(dialect.parser(), sql).tokenize().map_err(|_| Unreadable::Text)?;
+    if tokens.iter().any(swallows_comment) {
+        return Err(Unreadable::Text);
+    }
     tokens.retain(|token| !matches!(token, Token::Whitespace(_) | Token::EOF));
     while tokens.last() == Some(&Token::SemiColon) {
         tokens.pop();
@@ -96,6 +99,11 @@ fn is_any_word(token: &Token, words: &[&str]) -> bool {
 /// white space where they see a letter of a name, and NUL ends a text for them.
 fn is_read_differently(c: char) -> bool {
     c == '\0' || c == '\u{b}' || (!c.is_ascii() && c.is_whitespace())
+}
+
+/// In `a ->>/* … */ b` the tokenizer takes the start of the comment for a part of the operator.
+fn swallows_comment(token: &Token) -> bool {
+    matches!(token, Token::CustomBinaryOperator(text) if text.contains("/*") || text.contains("--"))
 }
 
 /// `U&"…"` is a name in PostgreSQL, but an operator between two names to the tokenizer.

@@ -7,6 +7,7 @@ mod pins;
 mod reads;
 mod refusals;
 mod robustness;
+mod soundness;
 mod writes;
 
 use expect_test::Expect;

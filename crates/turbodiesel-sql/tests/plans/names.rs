@@ -152,4 +152,11 @@ fn what_the_parser_may_misread_is_refused() {
         writes everything
         refused: not_understood (unreadable text)"#]],
     );
+    check(
+        "SELECT a ->>/* FROM b */ 'x' FROM c",
+        expect![[r#"
+        unknown, returns rows
+        writes everything
+        refused: not_understood (unreadable text)"#]],
+    );
 }

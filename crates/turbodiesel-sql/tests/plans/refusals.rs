@@ -206,11 +206,11 @@ fn text_that_tells_the_time() {
         ],
         expect![[r#"
             SELECT 'now'::timestamptz
-                refused: stable_function (text as TIMESTAMPTZ)
+                refused: stable_function (text as timestamptz)
             SELECT timestamp 'now'
-                refused: stable_function (text as TIMESTAMP)
+                refused: stable_function (text as timestamp)
             SELECT CAST('tomorrow' AS date)
-                refused: stable_function (text as DATE)
+                refused: stable_function (text as date)
             SELECT 1 FROM t WHERE at > 'yesterday'
                 refused: stable_function (relative time in a string)
             SELECT 1 FROM t WHERE at > ' NOW '
@@ -218,19 +218,19 @@ fn text_that_tells_the_time() {
             SELECT 1 FROM t WHERE name = 'knowledge'
                 reads t[name] where name = <text>
             SELECT E'\x6eow'::timestamp
-                refused: stable_function (text as TIMESTAMP)
+                refused: stable_function (text as timestamp)
             SELECT $$today$$::date
-                refused: stable_function (text as DATE)
+                refused: stable_function (text as date)
             SELECT U&'\006eow'::timestamp
-                refused: stable_function (text as TIMESTAMP)
+                refused: stable_function (text as timestamp)
             SELECT $1::timestamptz
-                refused: stable_function (text as TIMESTAMPTZ)
+                refused: stable_function (text as timestamptz)
             SELECT CAST($1 AS date[])
-                refused: stable_function (text as DATE[])
+                refused: stable_function (text as date[])
             SELECT ('n' || 'ow')::timestamp
-                refused: stable_function (text as TIMESTAMP)
+                refused: stable_function (text as timestamp)
             SELECT lower('NO' || 'W')::time
-                refused: stable_function (text as TIME)
+                refused: stable_function (text as time)
             SELECT '2024-01-01'::date
                 read, returns rows
             SELECT date '2024-01-01', time '12:00'
@@ -258,9 +258,9 @@ fn text_that_tells_the_time() {
             SELECT NULL::date
                 read, returns rows
             SELECT (name::text)::date FROM t
-                refused: stable_function (text as DATE)
+                refused: stable_function (text as date)
             SELECT (SELECT 'now')::date
-                refused: stable_function (text as DATE)
+                refused: stable_function (text as date)
         "#]],
     );
 }
@@ -381,7 +381,7 @@ fn system_catalogs() {
             SELECT 1 FROM public.pg_mine
                 reads public.pg_mine[]
             SELECT 'users'::regclass
-                refused: system_catalog (cast to REGCLASS)
+                refused: system_catalog (cast to regclass)
             SELECT $1::regtype
                 refused: system_catalog (cast to regtype)
             SELECT pg_typeof(1), pg_get_viewdef(1)
@@ -530,7 +530,7 @@ fn what_is_not_understood() {
             --
                 refused: not_understood (no statement)
             SELEC 1
-                refused: not_understood (not parsed)
+                refused: not_understood (unknown statement)
             SELECT
                 refused: not_understood (not parsed)
             SELECT FROM WHERE
