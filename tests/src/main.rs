@@ -6,3 +6,4 @@ mod invalidation;
 mod pg_types;
 mod smoke;
 mod support;
+mod transactions;
