@@ -154,9 +154,8 @@ impl<V, E> Flight<V, E> {
     /// another.
     pub(crate) async fn wait_until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // Enlisted before looking, or a change in between would wake nobody.
-            changed.as_mut().enable();
+            // Created before looking: it learns of every change from now on, polled or not.
+            let changed = self.changed.notified();
             if let Some(answer) = look() {
                 return answer;
             }
