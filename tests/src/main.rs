@@ -2,8 +2,11 @@
 
 #![cfg(test)]
 
+mod bad_input;
+mod cancellation;
 mod invalidation;
 mod pg_types;
+mod reading;
 mod smoke;
 mod support;
 mod transactions;

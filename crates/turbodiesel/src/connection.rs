@@ -199,7 +199,7 @@ impl<B: Backend> Connection<B> {
         checkout.tainted = true;
         let mark = publishes.then(|| db.0.mark(&effect));
         let result = function(checkout.start()).await;
-        checkout.finish();
+        let result = checkout.finish(result);
         if let Some(mark) = mark {
             let error = result.as_ref().err();
             write::settle(&db.0, checkout, mark, &effect, error).await;
@@ -377,16 +377,14 @@ impl<B: Backend> Connection<B> {
             self.db.0.counters.count_statement();
             let checkout = self.checked_out()?;
             let answer = statement.run(checkout.start()).await;
-            checkout.finish();
-            return answer;
+            return checkout.finish(answer);
         }
         self.lend(|db, mut checkout| async move {
             let answer = match effect {
                 Effect::Nothing => {
                     db.0.counters.count_statement();
                     let answer = statement.run(checkout.start()).await;
-                    checkout.finish();
-                    answer
+                    checkout.finish(answer)
                 }
                 effect => write::write(&db.0, &mut checkout, &effect, statement).await,
             };
@@ -488,8 +486,7 @@ impl<B: Backend> AsyncConnection for Connection<B> {
         self.reclaim().await?;
         let checkout = self.checked_out()?;
         let begun = checkout.start_control().begin_test_transaction().await;
-        checkout.finish();
-        begun?;
+        checkout.finish(begun)?;
         self.begin_frame();
         self.in_test_transaction = true;
         Ok(())

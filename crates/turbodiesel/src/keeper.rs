@@ -88,8 +88,7 @@ pub(crate) async fn check_at_intervals<B: Backend>(db: Weak<Inner<B>>) {
                     continue;
                 }
                 let checked = db.keeper.check::<B>(connection.start()).await;
-                connection.finish();
-                checked
+                connection.finish(checked)
             }
             Err(error) => Err(error.into()),
         };

@@ -81,6 +81,11 @@ pub mod stub {
         backend::{Internals, Loaded},
         catalog::{Catalog, Relation, RelationKind, Volatility},
     };
+
+    /// Configures a handle to any backend.
+    pub fn builder<B: crate::Backend>() -> crate::Builder<B> {
+        crate::Builder::new()
+    }
 }
 
 pub use self::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bb8::ManageConnection;
-use diesel::connection::TransactionManagerStatus;
+use diesel::{QueryResult, connection::TransactionManagerStatus};
 use diesel_async::{AsyncConnection, TransactionManager, pooled_connection::PoolableConnection};
 
 use crate::{backend::Backend, config::PoolSettings, error::Error, keeper::CatalogKeeper};
@@ -36,6 +36,8 @@ pub(crate) struct Pooled<B: Backend> {
     busy: bool,
     /// That statement begins or ends a transaction.
     pub(crate) in_control: bool,
+    /// The last statement failed, and the reason may be that the connection is going.
+    suspect: bool,
 }
 
 impl<B: Backend> Deref for Pooled<B> {
@@ -66,10 +68,12 @@ impl<B: Backend> Pooled<B> {
         self.start()
     }
 
-    /// The statement has been answered.
-    pub(crate) fn finish(&mut self) {
+    /// The statement has been answered. Hands its answer on.
+    pub(crate) fn finish<R>(&mut self, answer: QueryResult<R>) -> QueryResult<R> {
         self.busy = false;
         self.in_control = false;
+        self.suspect = answer.is_err();
+        answer
     }
 
     /// Whether a transaction is open, which on a fresh checkout is one that somebody left behind.
@@ -110,16 +114,21 @@ impl<B: Backend> ManageConnection for Manager<B> {
             tainted: false,
             busy: false,
             in_control: false,
+            suspect: false,
         })
     }
 
-    /// Costs no round trip: what the connection's own task has noticed is enough, and a statement on
-    /// a connection that died since fails as it would have a moment later.
+    /// Costs a round trip only after a statement that failed. Otherwise what the connection's own
+    /// task has noticed is enough: a statement on a connection that died since fails as it would
+    /// have a moment later.
     async fn is_valid(&self, connection: &mut Pooled<B>) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
-        if connection.raw.is_broken() {
+        let lost = connection.raw.is_broken()
+            || (connection.suspect && !B::is_settled(&mut connection.raw).await);
+        connection.suspect = false;
+        if lost {
             return Err(Error::connect(B::describe(&self.target), "the connection was lost"));
         }
         Ok(())

@@ -228,8 +228,7 @@ pub(crate) async fn live_on<B: Backend>(
     let outcome = db.0.counters.count_bypass(reason);
     db.0.counters.count_statement();
     let rows = B::load_live(connection.start(), captured.into_query()).await;
-    connection.finish();
-    Ok((rows?, outcome))
+    Ok((connection.finish(rows)?, outcome))
 }
 
 /// Joins the load of a query, and says under which edition of the catalog.
@@ -325,8 +324,7 @@ pub(crate) async fn load_answer<B: Backend>(
     db.0.counters.count_statement();
     let query = captured.into_query();
     let loaded = B::load_answer(connection.start(), query, limit, &shape.shared).await;
-    connection.finish();
-    loaded
+    connection.finish(loaded)
 }
 
 /// Reads again, in the background, what is about to become too old. If that fails, the entry lives

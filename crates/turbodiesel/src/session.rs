@@ -30,7 +30,11 @@ pub(crate) fn change(plan: &Plan, sql: &str) -> Change {
 
 /// The first word in upper case, empty where the text starts with something else, as a comment.
 fn first_word(sql: &str) -> String {
-    sql.trim_start().chars().take_while(char::is_ascii_alphabetic).collect::<String>().to_uppercase()
+    sql.trim_start()
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect::<String>()
+        .to_uppercase()
 }
 
 /// Whether the text calls `set_config`, and always with a literal `true` at the end, its `is_local`.

@@ -42,8 +42,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
         connection.reclaim().await?;
         let checkout = connection.checked_out()?;
         let begun = Inner::<B>::begin_transaction(checkout.start_control()).await;
-        checkout.finish();
-        begun?;
+        checkout.finish(begun)?;
         connection.begin_frame();
         Ok(())
     }
@@ -52,7 +51,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
         connection.reclaim().await?;
         let checkout = connection.checked_out()?;
         let rolled_back = Inner::<B>::rollback_transaction(checkout.start_control()).await;
-        checkout.finish();
+        let rolled_back = checkout.finish(rolled_back);
         // Even where the rollback itself failed: the connection is broken then, and the server rolls
         // back whatever was open on it.
         connection.roll_back_frame();
@@ -64,8 +63,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
         if connection.depth()? > 1 {
             let checkout = connection.checked_out()?;
             let released = Inner::<B>::commit_transaction(checkout.start_control()).await;
-            checkout.finish();
-            released?;
+            checkout.finish(released)?;
             connection.release_frame();
             return Ok(());
         }
@@ -74,7 +72,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
             .lend(|db, mut checkout| async move {
                 let mark = (effect != Effect::Nothing).then(|| db.0.mark(&effect));
                 let committed = Inner::<B>::commit_transaction(checkout.start_control()).await;
-                checkout.finish();
+                let committed = checkout.finish(committed);
                 if let Some(mark) = mark {
                     let error = committed.as_ref().err();
                     write::settle(&db.0, &mut checkout, mark, &effect, error).await;

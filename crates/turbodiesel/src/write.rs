@@ -36,8 +36,7 @@ pub(crate) fn execute<B: Backend>(
             db.0.counters.count_statement();
             let raw = connection.start();
             let count = AsyncConnectionCore::execute_returning_count(raw, query).await;
-            connection.finish();
-            return count;
+            return connection.finish(count);
         }
         in_a_task(db, effect, Count(query)).await
     })
@@ -95,7 +94,7 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     let mark = db.mark(effect);
     db.counters.count_statement();
     let result = statement.run(connection.start()).await;
-    connection.finish();
+    let result = connection.finish(result);
     settle(db, connection, mark, effect, result.as_ref().err()).await;
     result
 }
@@ -111,7 +110,7 @@ pub(crate) async fn settle<B: Backend>(
 ) {
     if error.is_some() {
         let settled = B::is_settled(connection.start()).await;
-        connection.finish();
+        let settled = connection.finish(Ok(settled)) == Ok(true);
         if !settled {
             tracing::warn!(
                 "the outcome of a write is unknown: its tables stay uncached for a while"
@@ -124,7 +123,7 @@ pub(crate) async fn settle<B: Backend>(
     if matches!(effect, Effect::Everything { schema: true }) {
         // Before the mark is lifted, so that nothing is kept under what the catalog was before.
         let checked = db.keeper.check::<B>(connection.start()).await;
-        connection.finish();
+        let checked = connection.finish(checked);
         if let Err(error) = checked {
             tracing::warn!(%error, "the catalog could not be checked after a change of schema");
         }
@@ -138,8 +137,7 @@ pub(crate) async fn settle<B: Backend>(
 /// session.
 pub(crate) fn needs_a_session<B: Backend>(shape: &Shape<B>) -> bool {
     // What is not understood runs, on a connection that is closed after.
-    shape.plan.kind() != Kind::Unknown
-        && session::change(&shape.plan, &shape.sql) != Change::None
+    shape.plan.kind() != Kind::Unknown && session::change(&shape.plan, &shape.sql) != Change::None
 }
 
 /// The error of a statement that needs a session, on a handle that has none.

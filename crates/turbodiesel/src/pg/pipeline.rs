@@ -25,8 +25,8 @@ impl Connection<Pg> {
     /// the session or is not understood needs the connection for itself.
     fn pipelined_effect(&self, captured: &Captured<Pg>) -> QueryResult<Effect> {
         let effect = write::effect(&self.db, &captured.shape);
-        let exclusive = write::needs_a_session(&captured.shape)
-            || matches!(effect, Effect::Everything { .. });
+        let exclusive =
+            write::needs_a_session(&captured.shape) || matches!(effect, Effect::Everything { .. });
         if exclusive {
             return Err(write::refuse_pipelined(&captured.shape.sql));
         }

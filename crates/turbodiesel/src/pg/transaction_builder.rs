@@ -101,8 +101,7 @@ impl Connection<Pg> {
         let checkout = self.checked_out()?;
         let raw = checkout.start_control();
         let begun = AnsiTransactionManager::begin_transaction_sql(raw, sql).await;
-        checkout.finish();
-        begun?;
+        checkout.finish(begun)?;
         self.begin_frame();
         Ok(())
     }

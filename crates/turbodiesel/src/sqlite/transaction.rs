@@ -46,8 +46,7 @@ impl Connection<Sqlite> {
             .start_control()
             .spawn_blocking(move |raw| AnsiTransactionManager::begin_transaction_sql(raw, sql))
             .await;
-        checkout.finish();
-        begun?;
+        checkout.finish(begun)?;
         self.begin_frame();
         Ok(())
     }
