@@ -15,12 +15,15 @@
 //! - **R1 before the read.** A reader whose tick comes before W3's keeps a version that W3's stamp
 //!   exceeds, so nothing it read is served after the write was acknowledged. A reader whose tick
 //!   comes after W3's reads after the commit.
-//! - **R1 before R2, W1 before W2.** The commit may land although W3 never says so (a lost
-//!   connection). A reader must then either have ticked before W2, and W2's stamp kills its answer,
-//!   or see the mark, and not fill. If R1 came after R2, or W2 before W1, a reader could miss both.
-//! - **W3 before W4, W4 before the acknowledgement.** Until W3 a flight of other readers may carry
-//!   an answer from before the commit; whoever comes after the acknowledgement must find a stamp
-//!   that keeps it from joining.
+//! - **R1 before R2.** The commit may land long after its writer lost the outcome and said its last
+//!   word. A reader must have ticked before that word, and its stamp ends the answer, or see the mark
+//!   that was left, and not fill. A reader that looked for marks first could miss both.
+//! - **W2 before the commit, W3 before the acknowledgement.** W2 ends what was kept before. Between
+//!   the two, flights of other readers may carry an answer from before the commit; whoever comes
+//!   after the acknowledgement finds a stamp that keeps it from joining them.
+//! - **W1 before W2, W3 before W4.** So a reader always finds the mark or has its answer ended, and
+//!   never neither. As every mark ends in a stamp, the other order would be harmless within one
+//!   process; this one keeps the safety of an answer from resting on how a later step goes.
 //! - **A writer that ends without an outcome** puts a deadline on its marks before it lifts its own
 //!   (see [`WriteMark`]), and R2 looks for writers first and for deadlines second: a reader that
 //!   comes too late to count the writer comes early enough to see the deadline.

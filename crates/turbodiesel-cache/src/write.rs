@@ -30,8 +30,8 @@ impl WriteMark {
         slots.retain(|slot| !self.slots.contains(slot));
         slots.sort_unstable();
         slots.dedup();
-        // Marked before changed: a snapshot between the two sees the mark, one before them both is
-        // ended by the change. The other way round, one in between would see neither.
+        // Marked before changed: a snapshot between the two sees the mark, and one before them both
+        // is ended by the change.
         self.stamps.mark(&slots);
         self.stamps.change(slots.iter().copied());
         self.slots.extend(slots);
