@@ -9,4 +9,5 @@ mod pg_types;
 mod reading;
 mod smoke;
 mod support;
+mod tls;
 mod transactions;
