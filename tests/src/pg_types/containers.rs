@@ -30,9 +30,9 @@ pub(super) const TYPES: &str = "
     CREATE DOMAIN moods AS mood[] CHECK (cardinality(VALUE) < 10);";
 
 /// The enum `mood`.
-#[derive(SqlType, QueryId)]
+#[derive(Debug, SqlType, QueryId)]
 #[diesel(postgres_type(name = "mood"))]
-pub(super) struct MoodType;
+pub struct MoodType;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = MoodType)]
@@ -75,9 +75,9 @@ impl ToSql<MoodType, Pg> for Mood {
 }
 
 /// The composite `reading`, which contains an enum.
-#[derive(SqlType, QueryId)]
+#[derive(Debug, SqlType, QueryId)]
 #[diesel(postgres_type(name = "reading"))]
-pub(super) struct ReadingType;
+pub struct ReadingType;
 
 #[derive(Clone, Debug, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = ReadingType)]
@@ -111,7 +111,7 @@ async fn arrays() {
     check_values!(&mut bench, "text[]", Array<Nullable<Text>> => Vec<Option<String>>,
         quoted(["{}", "{\"\"}", "{NULL,\"NULL\",\"a,b\",\"\\\"\"}"]), Cached);
     check_values!(&mut bench, "bigint[]", Array<BigInt> => Vec<i64>,
-        vec!["ARRAY(SELECT generate_series(1::bigint, 1000))".to_owned()], Refused);
+        vec!["ARRAY(SELECT generate_series(1::bigint, 1000))".to_owned()], Cached);
     check_values!(&mut bench, "boolean[]", Array<Bool> => Vec<bool>, quoted(["{t,f}"]), Cached);
     check_values!(&mut bench, "numeric[]", Array<Numeric> => Vec<PgNumeric>,
         quoted(["{1.50,NaN,-0.001}"]), Cached);
