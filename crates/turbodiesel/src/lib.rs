@@ -101,3 +101,19 @@ pub use self::{
     stats::{Lookups, PoolStats, Stats},
     transaction::{SendAsyncFnOnce, Transactions},
 };
+
+/// The README and the guides compile as documentation tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/guide/caching.md")]
+    struct Caching;
+    #[doc = include_str!("../../../docs/guide/invalidation.md")]
+    struct Invalidation;
+    #[doc = include_str!("../../../docs/guide/connections.md")]
+    struct Connections;
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../../../docs/guide/sqlite.md")]
+    struct Sqlite;
+}
