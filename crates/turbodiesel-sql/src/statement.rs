@@ -4,7 +4,7 @@ use sqlparser::{ast, parser::Parser, tokenizer::Token};
 use turbodiesel_core::Bypass;
 
 use crate::{
-    Dialect, Kind, Plan, Refusal, Writes,
+    Dialect, Kind, Plan, Refusal, Writes, glance,
     tokens::{self, Unreadable},
     walk::Walk,
 };
@@ -169,11 +169,10 @@ fn explain(dialect: Dialect, statement: &tokens::Statement) -> Plan {
             1 + (1..).take_while(option).count()
         }
     };
-    let Some(tokens) = statement.tokens.get(start..).filter(|tokens| !tokens.is_empty()) else {
+    if start >= statement.tokens.len() {
         return unknown(Bypass::NotUnderstood, "EXPLAIN ANALYZE");
-    };
-    let inner = tokens::Statement { tokens: tokens.to_vec(), ..*statement };
-    let inner = plan_query(dialect, &inner);
+    }
+    let inner = plan_query(dialect, &statement.skip(start));
     match inner.kind {
         Kind::Read if inner.writes == Writes::None => Plan { refusal: plan.refusal, ..inner },
         _ => unknown(Bypass::NotUnderstood, "EXPLAIN ANALYZE of a write"),
@@ -193,7 +192,7 @@ fn creates_temporary(statement: &tokens::Statement) -> bool {
 }
 
 /// A query or a write.
-fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Plan {
+pub(crate) fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Plan {
     const VERBS: [&str; 10] = [
         "COPY", "DELETE", "INSERT", "MERGE", "REPLACE", "SELECT", "TRUNCATE", "UPDATE", "VALUES",
         "WITH",
@@ -210,7 +209,7 @@ fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Plan {
     // A chain such as `a OR b OR …` makes a tree as deep as it is long, which is parsed in a loop
     // but walked and dropped by recursion.
     let stack = STACK + depth * STACK_PER_LEVEL;
-    stacker::maybe_grow(stack, stack, || {
+    let plan = stacker::maybe_grow(stack, stack, || {
         let parsed = Parser::new(dialect.parser())
             .with_recursion_limit(DEEPEST)
             .with_tokens(statement.tokens.clone())
@@ -219,7 +218,13 @@ fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Plan {
             Ok([parsed]) => walk(dialect, statement.conflict_on_expression, parsed),
             _ => unknown(Bypass::NotUnderstood, "not parsed"),
         }
-    })
+    });
+    match &plan.refusal {
+        Some(refusal) if plan.kind == Kind::Unknown => {
+            glance::plan(dialect, statement, refusal.clone()).unwrap_or(plan)
+        }
+        _ => plan,
+    }
 }
 
 fn walk(dialect: Dialect, conflict_on_expression: bool, parsed: &ast::Statement) -> Plan {
@@ -243,7 +248,7 @@ fn walk(dialect: Dialect, conflict_on_expression: bool, parsed: &ast::Statement)
     walk.facts.into_plan(returns_rows)
 }
 
-fn unknown(reason: Bypass, detail: &str) -> Plan {
+pub(crate) fn unknown(reason: Bypass, detail: &str) -> Plan {
     // Rows are possible, for all that is known.
     let plan = simple(Kind::Unknown, Writes::Everything, reason, detail);
     Plan { returns_rows: true, ..plan }

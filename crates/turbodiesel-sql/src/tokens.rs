@@ -69,6 +69,11 @@ impl Statement {
         self.tokens.iter().any(|token| is_word(token, word))
     }
 
+    /// The statement without its first tokens.
+    pub(crate) fn skip(&self, tokens: usize) -> Statement {
+        Statement { tokens: self.tokens[tokens..].to_vec(), ..*self }
+    }
+
     /// A bound on how deep the parsed statement can be nested: the tokens that can nest.
     pub(crate) fn depth_bound(&self) -> usize {
         let flat = |token: &&Token| {

@@ -1,12 +1,12 @@
 //! From the definition of a view to the plan of its body.
 
-use sqlparser::{ast::Statement, dialect, parser::Parser};
+use turbodiesel_core::Bypass;
 
-use crate::{Dialect, Plan, plan};
+use crate::{Dialect, Plan, statement, tokens};
 
 /// Plans the query inside a `CREATE VIEW` statement, as SQLite keeps it in its schema.
 ///
-/// What is not such a statement gives the plan of an empty one, which is refused.
+/// What is not such a statement gives a plan that is refused.
 ///
 /// ```
 /// use turbodiesel_sql::{Dialect, plan_view};
@@ -17,12 +17,17 @@ use crate::{Dialect, Plan, plan};
 /// ```
 #[must_use]
 pub fn plan_view(dialect: Dialect, definition: &str) -> Plan {
-    let parsed = match dialect {
-        Dialect::Postgres => Parser::parse_sql(&dialect::PostgreSqlDialect {}, definition),
-        Dialect::Sqlite => Parser::parse_sql(&dialect::SQLiteDialect {}, definition),
-    };
-    match parsed.as_deref() {
-        Ok([Statement::CreateView(view)]) => plan(dialect, &view.query.to_string()),
-        _ => plan(dialect, ""),
+    let refused = || statement::unknown(Bypass::NotUnderstood, "no view");
+    let Ok(statement) = tokens::statement(dialect, definition) else { return refused() };
+    // Names and columns come before the body, and none of them is an unquoted `AS`.
+    let body = (0..statement.tokens.len()).find(|index| statement.is_word(*index, "AS"));
+    match body {
+        Some(index)
+            if statement.is_word(0, "CREATE")
+                && (1..index).any(|i| statement.is_word(i, "VIEW")) =>
+        {
+            statement::plan_query(dialect, &statement.skip(index + 1))
+        }
+        _ => refused(),
     }
 }

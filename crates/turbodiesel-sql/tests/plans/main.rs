@@ -8,6 +8,7 @@ mod reads;
 mod refusals;
 mod robustness;
 mod soundness;
+mod views;
 mod writes;
 
 use expect_test::Expect;

@@ -607,3 +607,50 @@ fn functions_nobody_listed() {
         "#]],
     );
 }
+
+// They are refused, but they do not empty the cache either.
+#[test]
+fn queries_that_are_not_parsed_but_cannot_write() {
+    check_all(
+        Dialect::Postgres,
+        &[
+            "SELECT * FROM ROWS FROM (f(1), shop.g(2)) AS x",
+            "SELECT xmlelement(name foo, lower(a)) FROM t WHERE a <~> b",
+            "SELECT (t).* FROM t",
+            "WITH x AS (SELECT 1 FROM t) SELECT * FROM a JOIN b USING (id) AS j",
+            "SELECT (t).*, dblink('x') FROM t",
+            "SELECT (t).*, set_config('a', 'b', false) FROM t",
+            "SELECT (t).* INTO x FROM t",
+            "WITH x AS (DELETE FROM t RETURNING (t).*, 1) SELECT * FROM x",
+            "SELECT (t).*, 1 FROM t FOR UPDATE",
+        ],
+        expect![[r#"
+            SELECT * FROM ROWS FROM (f(1), shop.g(2)) AS x
+                read, returns rows; calls unknown f, from, g; refused: not_understood (not parsed)
+            SELECT xmlelement(name foo, lower(a)) FROM t WHERE a <~> b
+                read, returns rows; calls lower; calls unknown <~>, xmlelement; refused: not_understood (not parsed)
+            SELECT (t).* FROM t
+                read, returns rows; calls unknown select; refused: not_understood (not parsed)
+            WITH x AS (SELECT 1 FROM t) SELECT * FROM a JOIN b USING (id) AS j
+                read, returns rows; calls unknown as, using; refused: not_understood (not parsed)
+            SELECT (t).*, dblink('x') FROM t
+                write, returns rows; writes everything; calls dblink; calls unknown select; refused: write (writes)
+            SELECT (t).*, set_config('a', 'b', false) FROM t
+                session, returns rows; calls set_config; calls unknown select; refused: not_understood (not parsed)
+            SELECT (t).* INTO x FROM t
+                unknown, returns rows; writes everything; refused: not_understood (not parsed)
+            WITH x AS (DELETE FROM t RETURNING (t).*, 1) SELECT * FROM x
+                unknown, returns rows; writes everything; refused: not_understood (not parsed)
+            SELECT (t).*, 1 FROM t FOR UPDATE
+                unknown, returns rows; writes everything; refused: not_understood (not parsed)
+        "#]],
+    );
+    check_all(
+        Dialect::Sqlite,
+        &["SELECT a FROM t INDEXED BY i WHERE a = ?"],
+        expect![[r#"
+        SELECT a FROM t INDEXED BY i WHERE a = ?
+            read, returns rows; refused: not_understood (not parsed)
+    "#]],
+    );
+}
