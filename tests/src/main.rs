@@ -5,9 +5,12 @@
 mod bad_input;
 mod cancellation;
 mod invalidation;
+mod northwind;
 mod pg_types;
 mod reading;
 mod smoke;
+mod sqlite_types;
+mod sqlite;
 mod support;
 mod tls;
 mod transactions;

@@ -105,6 +105,7 @@ impl<B: Backend> Db<B> {
             target: Arc::new(target),
             keeper: Arc::clone(&keeper),
             closed: Arc::clone(&closed),
+            keep_for_ever: settings.pool.keep_for_ever,
         };
         let pool = pool::build(manager, &settings.pool).await?;
         settings.classes = Classes::resolve(classes, &keeper.current().catalog)?;

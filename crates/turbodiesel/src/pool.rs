@@ -23,6 +23,8 @@ pub(crate) struct Manager<B: Backend> {
     pub(crate) target: Arc<B::Target>,
     pub(crate) keeper: Arc<CatalogKeeper>,
     pub(crate) closed: Arc<AtomicBool>,
+    /// A connection that is closed takes its database with it.
+    pub(crate) keep_for_ever: bool,
 }
 
 /// A pooled connection.
@@ -135,6 +137,8 @@ impl<B: Backend> ManageConnection for Manager<B> {
     }
 
     fn has_broken(&self, connection: &mut Pooled<B>) -> bool {
+        // A database in memory is better kept with a session that was changed than lost with it.
+        connection.tainted &= !self.keep_for_ever;
         connection.tainted || connection.busy || connection.raw.is_broken()
     }
 }

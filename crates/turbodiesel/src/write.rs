@@ -1,5 +1,7 @@
 //! The path of a write outside a transaction: mark, execute, lift the mark, in a task of its own.
 
+use std::sync::Arc;
+
 use diesel::{QueryResult, result::Error as DieselError};
 use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
 use futures_core::future::BoxFuture;
@@ -28,7 +30,8 @@ pub(crate) fn execute<B: Backend>(
         if needs_a_session(&captured.shape) {
             return Err(refuse_control(&captured.shape.sql));
         }
-        let effect = effect(db, &captured.shape);
+        let shape = Arc::clone(&captured.shape);
+        let effect = effect(db, &shape);
         let query = captured.into_query();
         if effect == Effect::Nothing {
             let mut connection = db.0.checkout().await?;
@@ -38,7 +41,7 @@ pub(crate) fn execute<B: Backend>(
             let count = AsyncConnectionCore::execute_returning_count(raw, query).await;
             return connection.finish(count);
         }
-        in_a_task(db, effect, Count(query)).await
+        in_a_task(db, &shape, effect, Count(query)).await
     })
 }
 
@@ -48,7 +51,8 @@ pub(crate) async fn load<B: Backend>(
     captured: Captured<B>,
     effect: Effect,
 ) -> QueryResult<Rows<B>> {
-    in_a_task(db, effect, Collect(captured.into_query())).await.map(Rows::collected)
+    let shape = Arc::clone(&captured.shape);
+    in_a_task(db, &shape, effect, Collect(captured.into_query())).await.map(Rows::collected)
 }
 
 /// Executes a batch of statements as one write.
@@ -57,19 +61,21 @@ pub(crate) async fn batch<B: Backend>(db: &Db<B>, sql: &str) -> QueryResult<()> 
     if needs_a_session(&shape) {
         return Err(refuse_control(sql));
     }
-    in_a_task(db, effect(db, &shape), Batch(sql.to_owned())).await
+    in_a_task(db, &shape, effect(db, &shape), Batch(sql.to_owned())).await
 }
 
 async fn in_a_task<B: Backend, S: Statement<B>>(
     db: &Db<B>,
+    shape: &Shape<B>,
     effect: Effect,
     statement: S,
 ) -> QueryResult<S::Answer> {
+    // What is not understood may change the session as well.
+    let may_taint = shape.plan.kind() == Kind::Unknown;
     let task_db = db.clone();
     db.0.owned(async move {
         let mut connection = task_db.0.checkout().await?;
-        // What is not understood may have changed the session as well.
-        connection.tainted |= matches!(effect, Effect::Everything { .. });
+        connection.tainted |= may_taint;
         write(&task_db.0, &mut connection, &effect, statement).await
     })
     .await
