@@ -4,9 +4,12 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use turbodiesel::Db;
 
-diesel::table! {
-    users { id -> Integer, name -> Text }
+mod schema {
+    diesel::table! {
+        users { id -> Integer, name -> Text }
+    }
 }
+use schema::users;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
