@@ -1,9 +1,11 @@
 //! `Connection`: a pool connection held by the caller, for everything that needs one session.
 
+mod hold;
+mod raw_access;
+
 use std::{
     fmt,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -21,11 +23,11 @@ use futures_core::future::BoxFuture;
 use tokio::sync::oneshot;
 use turbodiesel_core::{Bypass, Outcome};
 
+use self::hold::lost;
+pub use self::raw_access::Touches;
 use crate::{
     backend::{Backend, Loaded},
-    config::parse_table,
     db::Db,
-    error::{Error, unable_to_send},
     options::ReadOptions,
     pool::Checkout,
     read::{self, Found, LoneRead},
@@ -34,7 +36,7 @@ use crate::{
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Statement},
     touched::Frames,
-    transaction::{SendAsyncFnOnce, Transactions},
+    transaction::Transactions,
     write,
 };
 
@@ -89,43 +91,6 @@ pub struct Connection<B: Backend = Pg> {
     no_instrumentation: NoInstrumentation,
 }
 
-/// What a function given to [`Connection::with_raw`] may write.
-#[derive(Clone, Debug)]
-pub struct Touches(Kinds);
-
-#[derive(Clone, Debug)]
-enum Kinds {
-    Nothing,
-    Tables(Vec<String>),
-    Everything,
-}
-
-impl Touches {
-    /// Nothing.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self(Kinds::Nothing)
-    }
-
-    /// These tables, named as in configuration, and what follows from writing them.
-    #[must_use]
-    pub fn tables<T: Into<String>>(tables: impl IntoIterator<Item = T>) -> Self {
-        Self(Kinds::Tables(tables.into_iter().map(Into::into).collect()))
-    }
-
-    /// Anything, the schema included.
-    #[must_use]
-    pub fn everything() -> Self {
-        Self(Kinds::Everything)
-    }
-}
-
-struct NoInstrumentation;
-
-impl Instrumentation for NoInstrumentation {
-    fn on_connection_event(&mut self, _event: InstrumentationEvent<'_>) {}
-}
-
 impl<B: Backend> Connection<B> {
     pub(crate) fn new(db: Db<B>, mut checkout: Checkout<B>) -> Self {
         let found_open = checkout.in_transaction();
@@ -172,159 +137,8 @@ impl<B: Backend> Connection<B> {
         self.outcome
     }
 
-    /// Gives direct access to the diesel-async connection underneath, for what only its own type
-    /// can do (`COPY`, notifications, extensions).
-    ///
-    /// Nothing is known of what happens there: what the caller declares is invalidated after, the
-    /// connection's reads bypass the cache from now on, and it is closed instead of returned to the
-    /// pool. A connection that is lost meanwhile leaves the declared tables uncached until its
-    /// writes must have ended.
-    ///
-    /// # Errors
-    ///
-    /// What the function returns, or if a declared table does not exist.
-    pub async fn with_raw<R, F>(&mut self, touches: Touches, function: F) -> QueryResult<R>
-    where
-        F: for<'r> AsyncFnOnce(&'r mut B::Raw) -> QueryResult<R>
-            + for<'r> SendAsyncFnOnce<&'r mut B::Raw, QueryResult<R>>
-            + Send,
-        R: Send,
-    {
-        self.reclaim().await?;
-        let effect = self.declared(touches)?;
-        let publishes = self.publishes_at_once();
-        self.frames().add(&effect);
-        let Self { db, slot, .. } = self;
-        let checkout = slot.as_mut().ok_or_else(lost)?;
-        checkout.tainted = true;
-        let mark = publishes.then(|| db.0.mark(&effect));
-        let result = function(checkout.start()).await;
-        let result = checkout.finish(result);
-        if let Some(mark) = mark {
-            let error = result.as_ref().err();
-            write::settle(&db.0, checkout, mark, &effect, error).await;
-        }
-        result
-    }
-
-    fn declared(&self, touches: Touches) -> QueryResult<Effect> {
-        let names = match touches.0 {
-            Kinds::Nothing => return Ok(Effect::Nothing),
-            Kinds::Everything => return Ok(Effect::Everything { schema: true }),
-            Kinds::Tables(names) => names,
-        };
-        let names = names.iter().map(|name| parse_table(name));
-        self.db.0.effect_of(names).map_err(Error::into)
-    }
-
-    /// Whether a transaction is open, so that only the database knows what is visible.
-    pub(crate) fn in_transaction(&self) -> bool {
-        self.found_open || self.frames().is_open()
-    }
-
-    pub(crate) fn frames(&self) -> MutexGuard<'_, Frames> {
-        // OK because nothing can panic while the lock is held.
-        self.frames.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// The connection, which must be there.
-    pub(crate) fn checked_out(&mut self) -> QueryResult<&mut Checkout<B>> {
-        self.slot.as_mut().ok_or_else(lost)
-    }
-
-    /// The connection through a shared reference.
-    pub(crate) fn shared(&self) -> QueryResult<&Checkout<B>> {
-        self.slot.as_ref().ok_or_else(lost)
-    }
-
     pub(crate) fn options(&self) -> &ReadOptions {
         &self.options
-    }
-
-    /// Whether a write is invalidated when it is done, instead of with a commit to come.
-    pub(crate) fn publishes_at_once(&self) -> bool {
-        self.in_test_transaction || !self.frames().is_open()
-    }
-
-    /// Waits for a task that has the connection, and replaces one that cannot be used any more.
-    pub(crate) async fn reclaim(&mut self) -> QueryResult<()> {
-        if let Some(returning) = &mut self.returning {
-            // If the task died, so did the connection; whatever was open on it is rolled back.
-            self.slot = returning.await.ok();
-            self.returning = None;
-            // The task may have ended the transaction for a caller that stopped waiting.
-            let depth = self.status().transaction_depth().ok().flatten();
-            self.frames().truncate(depth.map_or(0, |depth| depth.get() as usize));
-        }
-        // A `BEGIN` or `ROLLBACK` was sent and nobody saw what became of it: the server and the
-        // transaction manager may disagree, so nothing must be built on it.
-        if self.slot.as_ref().is_some_and(|checkout| checkout.in_control) {
-            self.slot = None;
-        }
-        if self.slot.is_none() {
-            let mut checkout = self.db.0.checkout().await?;
-            self.found_open = checkout.in_transaction();
-            self.in_test_transaction = false;
-            self.frames().truncate(0);
-            self.slot = Some(checkout);
-        }
-        Ok(())
-    }
-
-    /// Lends the connection to a task that runs to its end even if this future is dropped.
-    pub(crate) async fn lend<R, F, Task>(&mut self, task: Task) -> QueryResult<R>
-    where
-        R: Send + 'static,
-        Task: FnOnce(Db<B>, Checkout<B>) -> F,
-        F: Future<Output = (Checkout<B>, QueryResult<R>)> + Send + 'static,
-    {
-        self.reclaim().await?;
-        let checkout = self.slot.take().ok_or_else(lost)?;
-        let (give_back, returning) = oneshot::channel();
-        self.returning = Some(returning);
-        let task = task(self.db.clone(), checkout);
-        let result = self
-            .db
-            .0
-            .owned(async move {
-                let (checkout, result) = task.await;
-                // If nobody waits any more, the pool gets it.
-                let _ = give_back.send(checkout);
-                result
-            })
-            .await;
-        self.reclaim().await?;
-        result
-    }
-
-    /// A transaction or savepoint has begun.
-    pub(crate) fn begin_frame(&mut self) {
-        self.frames().begin();
-    }
-
-    /// A transaction or savepoint has been rolled back.
-    pub(crate) fn roll_back_frame(&mut self) {
-        let mut frames = self.frames();
-        frames.roll_back();
-        let still_open = frames.is_open();
-        drop(frames);
-        self.in_test_transaction &= still_open;
-    }
-
-    /// A savepoint has been released.
-    pub(crate) fn release_frame(&mut self) {
-        let outermost = self.frames().release();
-        // A savepoint in a transaction that was open before this connection was checked out: there
-        // is no commit to wait for.
-        if let Some(effect) = outermost {
-            self.db.0.stamps.change(effect.slots().iter().copied());
-        }
-    }
-
-    /// The outermost transaction has ended.
-    pub(crate) fn end_frames(&mut self) {
-        self.frames().truncate(0);
-        self.in_test_transaction = false;
     }
 
     async fn load_captured(&mut self, captured: Captured<B>) -> QueryResult<Rows<B>> {
@@ -430,10 +244,6 @@ impl<B: Backend> Connection<B> {
     }
 }
 
-fn lost() -> diesel::result::Error {
-    unable_to_send("the connection is with a task that has not returned it yet".to_owned())
-}
-
 impl<B: Backend> SimpleAsyncConnection for Connection<B> {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let shape = self.db.0.shapes.by_text(query, false);
@@ -516,24 +326,10 @@ impl<B: Backend> AsyncConnection for Connection<B> {
     }
 }
 
-impl<B: Backend> Connection<B> {
-    /// The status of the connection, if a task has it that of a broken one.
-    pub(crate) fn status(&mut self) -> &mut TransactionManagerStatus {
-        if let Some(returning) = &mut self.returning
-            && let Ok(checkout) = returning.try_recv()
-        {
-            self.slot = Some(checkout);
-            self.returning = None;
-        }
-        match &mut self.slot {
-            Some(checkout) => {
-                <B::Raw as AsyncConnection>::TransactionManager::transaction_manager_status_mut(
-                    checkout,
-                )
-            }
-            None => &mut self.absent,
-        }
-    }
+struct NoInstrumentation;
+
+impl Instrumentation for NoInstrumentation {
+    fn on_connection_event(&mut self, _event: InstrumentationEvent<'_>) {}
 }
 
 impl<B: Backend> fmt::Debug for Connection<B> {
