@@ -14,7 +14,8 @@ const WRITES: [&str; 7] = ["CALL", "DELETE", "EXECUTE", "INSERT", "INTO", "MERGE
 
 /// The plan of a query that writes nothing, unless a function does.
 ///
-/// It is refused for the given reason, and has no occurrences. It lists more functions than are called: every word before a parenthesis.
+/// It is refused for the given reason, and has no occurrences. It lists more functions than are
+/// called: every word before a parenthesis.
 pub(crate) fn plan(
     dialect: Dialect,
     statement: &tokens::Statement,

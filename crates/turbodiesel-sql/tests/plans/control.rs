@@ -184,9 +184,9 @@ fn notify_is_a_write_of_no_table() {
         Dialect::Postgres,
         &["NOTIFY c, 'x'"],
         expect![[r#"
-        NOTIFY c, 'x'
-            write; refused: write (NOTIFY)
-    "#]],
+            NOTIFY c, 'x'
+                write; refused: write (NOTIFY)
+        "#]],
     );
 }
 

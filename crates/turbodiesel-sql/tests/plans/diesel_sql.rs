@@ -54,14 +54,14 @@ fn eq_any() {
     check(
         r#"SELECT "users"."id" FROM "users" WHERE ("users"."id" = ANY($1))"#,
         expect![[r#"
-        read, returns rows
-        reads users[id] where id = any($1)"#]],
+            read, returns rows
+            reads users[id] where id = any($1)"#]],
     );
     check(
         r#"SELECT "users"."id" FROM "users" WHERE ("users"."id" != ALL($1))"#,
         expect![[r#"
-        read, returns rows
-        reads users[id]"#]],
+            read, returns rows
+            reads users[id]"#]],
     );
     check_sqlite(
         "SELECT `users`.`id` FROM `users` WHERE (`users`.`id` IN (?, ?, ?))",
@@ -72,8 +72,8 @@ fn eq_any() {
     check_sqlite(
         "SELECT `users`.`id` FROM `users` WHERE (1=0)",
         expect![[r#"
-        read, returns rows
-        reads users[id]"#]],
+            read, returns rows
+            reads users[id]"#]],
     );
 }
 
@@ -122,9 +122,9 @@ fn aggregates() {
     check(
         r#"SELECT COUNT(*) FROM "users""#,
         expect![[r#"
-        read, aggregate, returns rows
-        reads users[]
-        calls count"#]],
+            read, aggregate, returns rows
+            reads users[]
+            calls count"#]],
     );
     check(
         r#"SELECT "orders"."customer_id", sum("orders"."total"), max("orders"."at") FROM "orders" GROUP BY "orders"."customer_id" HAVING (sum("orders"."total") > $1)"#,
@@ -143,9 +143,9 @@ fn aggregates() {
     check_sqlite(
         "SELECT avg(`t`.`x`) FROM `t`",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[x]
-        calls avg"#]],
+            read, aggregate, returns rows
+            reads t[x]
+            calls avg"#]],
     );
 }
 
@@ -178,9 +178,9 @@ fn inserts() {
     check(
         r#"INSERT INTO "users" ("name", "email") VALUES ($1, $2)"#,
         expect![[r#"
-        write
-        writes insert users [name, email] ($1, $2)
-        refused: write (writes)"#]],
+            write
+            writes insert users [name, email] ($1, $2)
+            refused: write (writes)"#]],
     );
     check(
         r#"INSERT INTO "users" ("name", "email") VALUES ($1, $2), ($3, DEFAULT) RETURNING "users"."id", "users"."name""#,
@@ -192,9 +192,9 @@ fn inserts() {
     check(
         r#"INSERT INTO "users" DEFAULT VALUES"#,
         expect![[r#"
-        write
-        writes insert users [*] of defaults
-        refused: write (writes)"#]],
+            write
+            writes insert users [*] of defaults
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "INSERT INTO `users` (`name`, `email`) VALUES (?, ?) RETURNING `id`",
@@ -246,16 +246,16 @@ fn upserts() {
     check_sqlite(
         "REPLACE INTO `users` (`id`, `name`) VALUES (?, ?)",
         expect![[r#"
-        write
-        writes replace users [id, name] ($1, $2)
-        refused: write (writes)"#]],
+            write
+            writes replace users [id, name] ($1, $2)
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "INSERT OR IGNORE INTO `users` (`id`) VALUES (?)",
         expect![[r#"
-        write
-        writes insert users [id] ($1)
-        refused: write (writes)"#]],
+            write
+            writes insert users [id] ($1)
+            refused: write (writes)"#]],
     );
 }
 
@@ -271,9 +271,9 @@ fn updates_and_deletes() {
     check(
         r#"DELETE  FROM "users" WHERE ("users"."id" = $1)"#,
         expect![[r#"
-        write
-        writes delete users where id = $1
-        refused: write (writes)"#]],
+            write
+            writes delete users where id = $1
+            refused: write (writes)"#]],
     );
     check(
         r#"DELETE  FROM "users" WHERE "users"."id" IN (SELECT "posts"."user_id" FROM "posts")"#,
@@ -286,16 +286,16 @@ fn updates_and_deletes() {
     check_sqlite(
         "UPDATE `users` SET `name` = ? WHERE (`users`.`id` = ?)",
         expect![[r#"
-        write
-        writes update users set [name] where id = $2
-        refused: write (writes)"#]],
+            write
+            writes update users set [name] where id = $2
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "DELETE  FROM `users` WHERE (`users`.`id` = ?)",
         expect![[r#"
-        write
-        writes delete users where id = $1
-        refused: write (writes)"#]],
+            write
+            writes delete users where id = $1
+            refused: write (writes)"#]],
     );
 }
 
@@ -330,9 +330,9 @@ fn postgres_operators() {
     check(
         r#"SELECT "t"."id" FROM "t" WHERE ("t"."id" = $1) FOR NO KEY UPDATE "#,
         expect![[r#"
-        read, returns rows
-        reads t[id] where id = $1
-        refused: locking (row lock)"#]],
+            read, returns rows
+            reads t[id] where id = $1
+            refused: locking (row lock)"#]],
     );
     check(
         r#"SELECT count(*) OVER (PARTITION BY "t"."a" ORDER BY "t"."b" ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM "t" WHERE ("t"."id" = $1)"#,
@@ -344,15 +344,15 @@ fn postgres_operators() {
     check(
         r#"SELECT "t"."id" FROM "t" TABLESAMPLE BERNOULLI($1)"#,
         expect![[r#"
-        read, returns rows
-        reads t[id]
-        refused: sampling (TABLESAMPLE)"#]],
+            read, returns rows
+            reads t[id]
+            refused: sampling (TABLESAMPLE)"#]],
     );
     check(
         r#"SELECT "t"."id" FROM ONLY "t""#,
         expect![[r#"
-        read, returns rows
-        reads t[id]"#]],
+            read, returns rows
+            reads t[id]"#]],
     );
 }
 
@@ -390,16 +390,16 @@ fn copy() {
     check(
         r#"COPY "users" ("name", "age") FROM STDIN WITH (FORMAT binary)"#,
         expect![[r#"
-        write
-        writes copy users [name, age] of rows
-        refused: write (writes)"#]],
+            write
+            writes copy users [name, age] of rows
+            refused: write (writes)"#]],
     );
     check(
         r#"COPY "users" ("name") TO STDOUT WITH (FORMAT binary)"#,
         expect![[r#"
-        read
-        reads users[*]
-        refused: not_understood (COPY TO)"#]],
+            read
+            reads users[*]
+            refused: not_understood (COPY TO)"#]],
     );
 }
 
@@ -421,13 +421,13 @@ fn migrations() {
     check(
         "SET TIME ZONE 'UTC'",
         expect![[r#"
-        session
-        refused: control (control statement)"#]],
+            session
+            refused: control (control statement)"#]],
     );
     check_sqlite(
         "PRAGMA foreign_keys = ON",
         expect![[r#"
-        session, returns rows
-        refused: control (control statement)"#]],
+            session, returns rows
+            refused: control (control statement)"#]],
     );
 }

@@ -31,16 +31,16 @@ fn schemas_are_kept() {
     check(
         r#"SELECT 1 FROM Public.Users, "My Schema"."T", db.s.u"#,
         expect![[r#"
-        read, returns rows
-        reads public.users[]
-        reads My Schema.T[]
-        reads s.u[]"#]],
+            read, returns rows
+            reads public.users[]
+            reads My Schema.T[]
+            reads s.u[]"#]],
     );
     check_sqlite(
         "SELECT 1 FROM Main.Users WHERE users.id = ?",
         expect![[r#"
-        read, returns rows
-        reads main.users[id] where id = $1"#]],
+            read, returns rows
+            reads main.users[id] where id = $1"#]],
     );
 }
 
@@ -55,20 +55,20 @@ fn odd_characters() {
     check(
         r#"SELECT 1 FROM "select" AS "from" WHERE "from"."where" = $1"#,
         expect![[r#"
-        read, returns rows
-        reads select[where] where where = $1"#]],
+            read, returns rows
+            reads select[where] where where = $1"#]],
     );
     check(
         r#"SELECT 1 FROM "Größe" WHERE "größe" = $1"#,
         expect![[r#"
-        read, returns rows
-        reads Größe[größe] where größe = $1"#]],
+            read, returns rows
+            reads Größe[größe] where größe = $1"#]],
     );
     check_sqlite(
         "SELECT `a``b` FROM [x y] WHERE `/* id */` = ?",
         expect![[r#"
-        read, returns rows
-        reads x y[/* id */, a`b] where /* id */ = $1"#]],
+            read, returns rows
+            reads x y[/* id */, a`b] where /* id */ = $1"#]],
     );
 }
 
@@ -106,8 +106,8 @@ FROM /* c /* nested */ JOIN d */ e",
     check_sqlite(
         "/* FROM a /* */ SELECT 1 FROM e",
         expect![[r#"
-        read, returns rows
-        reads e[]"#]],
+            read, returns rows
+            reads e[]"#]],
     );
 }
 
@@ -127,36 +127,36 @@ fn what_the_parser_may_misread_is_refused() {
     check(
         "SELECT 1 FROM users\u{a0}x",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (unreadable text)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (unreadable text)"#]],
     );
     check(
         r#"SELECT 1 FROM U&"users""#,
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (unreadable text)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (unreadable text)"#]],
     );
     check(
         "SELECT 1 FROM a\0b",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (unreadable text)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (unreadable text)"#]],
     );
     check(
         "SELECT 1 FROM a\u{b}b",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (unreadable text)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (unreadable text)"#]],
     );
     check(
         "SELECT a ->>/* FROM b */ 'x' FROM c",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (unreadable text)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (unreadable text)"#]],
     );
 }

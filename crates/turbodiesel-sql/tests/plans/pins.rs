@@ -19,8 +19,8 @@ fn parentheses_do_not_matter() {
     check(
         "SELECT id FROM t WHERE ((((id) = ($1)) AND ((k = 2))))",
         expect![[r#"
-        read, returns rows
-        reads t[id, k] where id = $1 & k = <int>"#]],
+            read, returns rows
+            reads t[id, k] where id = $1 & k = <int>"#]],
     );
 }
 
@@ -69,8 +69,8 @@ fn either_of_two_does_not_pin() {
     check(
         "SELECT 1 FROM t WHERE id = 1 OR name = 'x'",
         expect![[r#"
-        read, returns rows
-        reads t[id, name]"#]],
+            read, returns rows
+            reads t[id, name]"#]],
     );
 }
 
@@ -79,8 +79,8 @@ fn or_within_and_leaves_the_rest() {
     check(
         "SELECT 1 FROM t WHERE (id = 1 OR id = 2) AND k = $1",
         expect![[r#"
-        read, returns rows
-        reads t[id, k] where k = $1"#]],
+            read, returns rows
+            reads t[id, k] where k = $1"#]],
     );
 }
 
@@ -100,14 +100,14 @@ fn null_safe_equality_does_not_pin() {
     check(
         "SELECT 1 FROM t WHERE id IS NOT DISTINCT FROM $1",
         expect![[r#"
-        read, returns rows
-        reads t[id]"#]],
+            read, returns rows
+            reads t[id]"#]],
     );
     check_sqlite(
         "SELECT 1 FROM t WHERE id IS ? AND k IS NOT ?",
         expect![[r#"
-        read, returns rows
-        reads t[id, k]"#]],
+            read, returns rows
+            reads t[id, k]"#]],
     );
 }
 
@@ -143,8 +143,8 @@ fn explicit_collate_does_not_pin() {
     check_sqlite(
         "SELECT 1 FROM t WHERE name = ? COLLATE NOCASE",
         expect![[r#"
-        read, returns rows
-        reads t[name]"#]],
+            read, returns rows
+            reads t[name]"#]],
     );
 }
 
@@ -164,8 +164,8 @@ fn comparisons_of_comparisons_do_not_pin() {
     check(
         "SELECT 1 FROM t WHERE (id = 1) = false AND (k = 2) IS NOT TRUE",
         expect![[r#"
-        read, returns rows
-        reads t[id, k]"#]],
+            read, returns rows
+            reads t[id, k]"#]],
     );
     check_sqlite(
         "SELECT 1 FROM t WHERE id = 1 = 0 AND k = 2 IS NULL AND a BETWEEN 0 AND g = 1",
@@ -180,8 +180,8 @@ fn having_does_not_pin() {
     check(
         "SELECT id FROM t GROUP BY id HAVING id = $1",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[id]"#]],
+            read, aggregate, returns rows
+            reads t[id]"#]],
     );
 }
 
@@ -202,9 +202,9 @@ fn inner_join_conditions_pin_both_sides() {
     check(
         "SELECT 1 FROM a JOIN b ON a.id = b.a_id AND b.k = $1 WHERE a.id = $2",
         expect![[r#"
-        read, returns rows
-        reads a[id] where id = $2
-        reads b[a_id, k] where k = $1 & a_id = $2 through a.id"#]],
+            read, returns rows
+            reads a[id] where id = $2
+            reads b[a_id, k] where k = $1 & a_id = $2 through a.id"#]],
     );
 }
 
@@ -213,9 +213,9 @@ fn a_comma_is_an_inner_join() {
     check(
         "SELECT 1 FROM a, b WHERE a.id = b.a_id AND b.id = 3",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[a_id, id] where id = <int>"#]],
+            read, returns rows
+            reads a[id]
+            reads b[a_id, id] where id = <int>"#]],
     );
 }
 
@@ -225,9 +225,9 @@ fn left_join_condition_does_not_pin_the_preserved_side() {
     check(
         "SELECT 1 FROM a LEFT JOIN b ON a.id = b.a_id AND a.id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[a_id] where a_id = $1 through a.id"#]],
+            read, returns rows
+            reads a[id]
+            reads b[a_id] where a_id = $1 through a.id"#]],
     );
 }
 
@@ -236,9 +236,9 @@ fn left_join_condition_pins_the_nullable_side() {
     check(
         "SELECT 1 FROM a LEFT JOIN b ON a.id = b.a_id AND b.k = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[a_id, k] where k = $1"#]],
+            read, returns rows
+            reads a[id]
+            reads b[a_id, k] where k = $1"#]],
     );
 }
 
@@ -281,16 +281,16 @@ fn equality_does_not_cross_an_outer_join_to_the_preserved_side() {
     check(
         "SELECT 1 FROM a LEFT JOIN b ON a.id = b.a_id WHERE b.a_id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[a_id] where a_id = $1"#]],
+            read, returns rows
+            reads a[id]
+            reads b[a_id] where a_id = $1"#]],
     );
     check(
         "SELECT 1 FROM a LEFT JOIN b ON a.id = b.a_id AND b.a_id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[a_id] where a_id = $1"#]],
+            read, returns rows
+            reads a[id]
+            reads b[a_id] where a_id = $1"#]],
     );
 }
 
@@ -299,9 +299,9 @@ fn equality_crosses_an_outer_join_to_the_nullable_side() {
     check(
         "SELECT 1 FROM a LEFT JOIN b ON a.id = b.a_id WHERE a.id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id] where id = $1
-        reads b[a_id] where a_id = $1 through a.id"#]],
+            read, returns rows
+            reads a[id] where id = $1
+            reads b[a_id] where a_id = $1 through a.id"#]],
     );
 }
 
@@ -310,10 +310,10 @@ fn equality_passes_through_several_columns() {
     check(
         "SELECT 1 FROM a, b, c WHERE a.x = b.y AND b.y = c.z AND c.z = $1",
         expect![[r#"
-        read, returns rows
-        reads a[x] where x = $1 through c.z, b.y
-        reads b[y] where y = $1 through c.z
-        reads c[z] where z = $1"#]],
+            read, returns rows
+            reads a[x] where x = $1 through c.z, b.y
+            reads b[y] where y = $1 through c.z
+            reads c[z] where z = $1"#]],
     );
 }
 
@@ -322,8 +322,8 @@ fn equality_passes_through_columns_of_one_table() {
     check(
         "SELECT 1 FROM t WHERE a = b AND b = $1",
         expect![[r#"
-        read, returns rows
-        reads t[a, b] where b = $1 & a = $1 through t.b"#]],
+            read, returns rows
+            reads t[a, b] where b = $1 & a = $1 through t.b"#]],
     );
 }
 
@@ -391,22 +391,22 @@ fn an_unqualified_column_of_several_relations_does_not_pin() {
     check(
         "SELECT 1 FROM a, b WHERE id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[id]"#]],
+            read, returns rows
+            reads a[id]
+            reads b[id]"#]],
     );
     check(
         "SELECT 1 FROM a, unnest($2) AS u WHERE id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        calls unnest"#]],
+            read, returns rows
+            reads a[id]
+            calls unnest"#]],
     );
     check(
         "SELECT 1 FROM a, (SELECT 1 AS id) AS s WHERE id = $1",
         expect![[r#"
-        read, returns rows
-        reads a[id]"#]],
+            read, returns rows
+            reads a[id]"#]],
     );
 }
 
@@ -415,9 +415,9 @@ fn a_table_read_twice_is_pinned_where_it_is_pinned() {
     check(
         "SELECT 1 FROM t JOIN t AS u ON t.parent = u.id WHERE t.id = $1",
         expect![[r#"
-        read, returns rows
-        reads t[id, parent] where id = $1
-        reads t[id]"#]],
+            read, returns rows
+            reads t[id, parent] where id = $1
+            reads t[id]"#]],
     );
 }
 
@@ -426,9 +426,9 @@ fn an_ambiguous_qualifier_does_not_pin() {
     check(
         "SELECT 1 FROM s.t, u.t WHERE t.id = $1 AND s.t.k = $2",
         expect![[r#"
-        read, returns rows
-        reads s.t[id, k]
-        reads u.t[id, k]"#]],
+            read, returns rows
+            reads s.t[id, k]
+            reads u.t[id, k]"#]],
     );
 }
 
@@ -449,8 +449,8 @@ fn column_alias_lists_do_not_pin() {
     check(
         "SELECT 1 FROM t AS x (name, id) WHERE x.id = $1 AND x.name = $2",
         expect![[r#"
-        read, returns rows
-        reads t[*]"#]],
+            read, returns rows
+            reads t[*]"#]],
     );
 }
 
@@ -471,22 +471,22 @@ fn a_window_in_the_block_itself() {
     check(
         "SELECT rank() OVER (ORDER BY score) FROM t WHERE id = $1",
         expect![[r#"
-        read, returns rows
-        reads t[id, score]
-        calls rank"#]],
+            read, returns rows
+            reads t[id, score]
+            calls rank"#]],
     );
     check(
         "SELECT 1 FROM t WHERE id = $1 ORDER BY sum(x) OVER w",
         expect![[r#"
-        read, returns rows
-        reads t[id, x]
-        calls sum"#]],
+            read, returns rows
+            reads t[id, x]
+            calls sum"#]],
     );
     check(
         "SELECT 1 FROM t WHERE id = $1 WINDOW w AS (ORDER BY x)",
         expect![[r#"
-        read, returns rows
-        reads t[id, x]"#]],
+            read, returns rows
+            reads t[id, x]"#]],
     );
 }
 
@@ -517,9 +517,9 @@ fn a_derived_table_pins_its_own_block() {
     check(
         "SELECT count(*) FROM (SELECT * FROM t WHERE id = $1 LIMIT $2) AS s",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[*] where id = $1
-        calls count"#]],
+            read, aggregate, returns rows
+            reads t[*] where id = $1
+            calls count"#]],
     );
 }
 
@@ -528,8 +528,8 @@ fn nothing_outside_pins_within_a_cte() {
     check(
         "WITH s AS (SELECT * FROM t) SELECT * FROM s WHERE s.id = $1",
         expect![[r#"
-        read, returns rows
-        reads t[*]"#]],
+            read, returns rows
+            reads t[*]"#]],
     );
 }
 
@@ -567,9 +567,9 @@ fn not_exists_pins_its_own_block() {
     check(
         "SELECT 1 FROM a WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.k = $1)",
         expect![[r#"
-        read, returns rows
-        reads a[]
-        reads b[k] where k = $1"#]],
+            read, returns rows
+            reads a[]
+            reads b[k] where k = $1"#]],
     );
 }
 
@@ -596,9 +596,9 @@ fn a_condition_of_a_subquery_does_not_pin_the_outer_block() {
     check(
         "SELECT 1 FROM a WHERE EXISTS (SELECT 1 FROM b WHERE a.id = $1)",
         expect![[r#"
-        read, returns rows
-        reads a[id]
-        reads b[]"#]],
+            read, returns rows
+            reads a[id]
+            reads b[]"#]],
     );
     check(
         "SELECT 1 FROM a WHERE a.id IN (SELECT b.a_id FROM b WHERE b.a_id = $1)",
@@ -648,8 +648,8 @@ fn sqlite_binds_count_in_the_order_of_the_text() {
     check_sqlite(
         "SELECT ? FROM t WHERE a = ? AND b IN (?, ?) LIMIT ?",
         expect![[r#"
-        read, returns rows
-        reads t[a, b] where a = $2 & b in ($3, $4)"#]],
+            read, returns rows
+            reads t[a, b] where a = $2 & b in ($3, $4)"#]],
     );
 }
 
@@ -658,26 +658,26 @@ fn other_sqlite_binds_do_not_pin() {
     check_sqlite(
         "SELECT 1 FROM t WHERE a = ?1 AND b = ?",
         expect![[r#"
-        read, returns rows
-        reads t[a, b]"#]],
+            read, returns rows
+            reads t[a, b]"#]],
     );
     check_sqlite(
         "SELECT 1 FROM t WHERE a = :a",
         expect![[r#"
-        read, returns rows
-        reads t[a]"#]],
+            read, returns rows
+            reads t[a]"#]],
     );
     check_sqlite(
         "SELECT 1 FROM t WHERE a = @a AND b = 1",
         expect![[r#"
-        read, returns rows
-        reads t[a, b] where b = <int>"#]],
+            read, returns rows
+            reads t[a, b] where b = <int>"#]],
     );
     check_sqlite(
         "SELECT 1 FROM t WHERE a = $1",
         expect![[r#"
-        read, returns rows
-        reads t[a]"#]],
+            read, returns rows
+            reads t[a]"#]],
     );
 }
 
@@ -686,8 +686,8 @@ fn postgres_binds_count_by_number() {
     check(
         "SELECT $2 FROM t WHERE a = $3 AND b = $1 AND c = $0",
         expect![[r#"
-        read, returns rows
-        reads t[a, b, c] where a = $3 & b = $1"#]],
+            read, returns rows
+            reads t[a, b, c] where a = $3 & b = $1"#]],
     );
 }
 
@@ -696,7 +696,7 @@ fn conditions_on_no_relation_of_the_block_do_nothing() {
     check(
         "SELECT 1 FROM t WHERE $1 = 1 AND u.id = $2 AND 'a' = 'a'",
         expect![[r#"
-        read, returns rows
-        reads t[*]"#]],
+            read, returns rows
+            reads t[*]"#]],
     );
 }

@@ -9,8 +9,8 @@ fn a_plain_query() {
     check(
         "SELECT u.id, name FROM users AS u WHERE age > 3 ORDER BY created_at",
         expect![[r#"
-        read, returns rows
-        reads users[age, created_at, id, name]"#]],
+            read, returns rows
+            reads users[age, created_at, id, name]"#]],
     );
 }
 
@@ -19,16 +19,16 @@ fn a_wildcard_uses_all_columns() {
     check(
         "SELECT * FROM a JOIN b ON true",
         expect![[r#"
-        read, returns rows
-        reads a[*]
-        reads b[*]"#]],
+            read, returns rows
+            reads a[*]
+            reads b[*]"#]],
     );
     check(
         "SELECT a.* FROM a JOIN b ON a.id = b.a_id",
         expect![[r#"
-        read, returns rows
-        reads a[*]
-        reads b[a_id]"#]],
+            read, returns rows
+            reads a[*]
+            reads b[a_id]"#]],
     );
 }
 
@@ -37,17 +37,17 @@ fn a_whole_row_uses_all_columns() {
     check(
         "SELECT row_to_json(u) FROM users AS u",
         expect![[r#"
-        read, returns rows
-        reads users[*]
-        calls row_to_json"#]],
+            read, returns rows
+            reads users[*]
+            calls row_to_json"#]],
     );
     check(
         "SELECT count(u.*), count(b) FROM users AS u, b",
         expect![[r#"
-        read, aggregate, returns rows
-        reads users[*]
-        reads b[*]
-        calls count"#]],
+            read, aggregate, returns rows
+            reads users[*]
+            reads b[*]
+            calls count"#]],
     );
 }
 
@@ -56,9 +56,9 @@ fn count_uses_no_column() {
     check(
         "SELECT count(*) FROM t",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[]
-        calls count"#]],
+            read, aggregate, returns rows
+            reads t[]
+            calls count"#]],
     );
 }
 
@@ -67,10 +67,10 @@ fn an_unqualified_column_counts_for_every_relation_in_scope() {
     check(
         "SELECT x FROM a, b WHERE EXISTS (SELECT y FROM c)",
         expect![[r#"
-        read, returns rows
-        reads a[x, y]
-        reads b[x, y]
-        reads c[y]"#]],
+            read, returns rows
+            reads a[x, y]
+            reads b[x, y]
+            reads c[y]"#]],
     );
 }
 
@@ -79,9 +79,9 @@ fn a_qualified_column_counts_for_its_relation() {
     check(
         "SELECT a.x FROM a WHERE EXISTS (SELECT c.y FROM c WHERE c.z = a.w)",
         expect![[r#"
-        read, returns rows
-        reads a[w, x]
-        reads c[y, z]"#]],
+            read, returns rows
+            reads a[w, x]
+            reads c[y, z]"#]],
     );
 }
 
@@ -90,8 +90,8 @@ fn a_qualifier_not_in_scope_counts_for_all_columns() {
     check(
         "SELECT z.x FROM a",
         expect![[r#"
-        read, returns rows
-        reads a[*]"#]],
+            read, returns rows
+            reads a[*]"#]],
     );
 }
 
@@ -101,9 +101,9 @@ fn a_hidden_name_counts_for_both() {
     check(
         "SELECT (SELECT 1 FROM b AS a, (SELECT a.x) AS s) FROM a",
         expect![[r#"
-        read, returns rows
-        reads a[x]
-        reads b[x]"#]],
+            read, returns rows
+            reads a[x]
+            reads b[x]"#]],
     );
 }
 
@@ -112,9 +112,9 @@ fn using_counts_for_both_sides() {
     check(
         "SELECT 1 FROM a JOIN b USING (k)",
         expect![[r#"
-        read, returns rows
-        reads a[k]
-        reads b[k]"#]],
+            read, returns rows
+            reads a[k]
+            reads b[k]"#]],
     );
 }
 
@@ -123,9 +123,9 @@ fn natural_join_uses_all_columns() {
     check(
         "SELECT 1 FROM a NATURAL JOIN b",
         expect![[r#"
-        read, returns rows
-        reads a[*]
-        reads b[*]"#]],
+            read, returns rows
+            reads a[*]
+            reads b[*]"#]],
     );
 }
 
@@ -134,8 +134,8 @@ fn renamed_columns_use_all() {
     check(
         "SELECT x.p FROM t AS x (p, q)",
         expect![[r#"
-        read, returns rows
-        reads t[*]"#]],
+            read, returns rows
+            reads t[*]"#]],
     );
 }
 
@@ -211,8 +211,8 @@ fn a_derived_table() {
     check(
         "SELECT s.x FROM (SELECT x, y FROM t) AS s",
         expect![[r#"
-        read, returns rows
-        reads t[x, y]"#]],
+            read, returns rows
+            reads t[x, y]"#]],
     );
 }
 
@@ -234,8 +234,8 @@ fn the_table_command() {
     check(
         "TABLE public.users",
         expect![[r#"
-        read, returns rows
-        reads public.users[*]"#]],
+            read, returns rows
+            reads public.users[*]"#]],
     );
 }
 
@@ -278,8 +278,8 @@ fn a_cte_is_no_relation() {
     check(
         "WITH s AS (SELECT x FROM t) SELECT s.x FROM s, s AS again",
         expect![[r#"
-        read, returns rows
-        reads t[x]"#]],
+            read, returns rows
+            reads t[x]"#]],
     );
 }
 
@@ -288,8 +288,8 @@ fn a_ctes_own_name_means_the_table_within_it() {
     check(
         "WITH t AS (SELECT x FROM t) SELECT x FROM t",
         expect![[r#"
-        read, returns rows
-        reads t[x]"#]],
+            read, returns rows
+            reads t[x]"#]],
     );
 }
 
@@ -326,8 +326,8 @@ fn a_cte_ends_with_its_query() {
     check(
         "SELECT (WITH s AS (SELECT 1) SELECT 1 FROM s), (SELECT 1 FROM s)",
         expect![[r#"
-        read, returns rows
-        reads s[]"#]],
+            read, returns rows
+            reads s[]"#]],
     );
     check(
         "SELECT 1 FROM (WITH s AS (SELECT 1) SELECT 1 FROM s) AS d JOIN s ON true",
@@ -353,8 +353,8 @@ fn a_qualified_name_is_never_a_cte() {
     check(
         "WITH s AS (SELECT 1) SELECT 1 FROM public.s",
         expect![[r#"
-        read, returns rows
-        reads public.s[]"#]],
+            read, returns rows
+            reads public.s[]"#]],
     );
 }
 
@@ -363,63 +363,63 @@ fn aggregates_are_those_of_the_outermost_block() {
     check(
         "SELECT max(x) FROM t",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[x]
-        calls max"#]],
+            read, aggregate, returns rows
+            reads t[x]
+            calls max"#]],
     );
     check(
         "SELECT x FROM t GROUP BY x",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[x]"#]],
+            read, aggregate, returns rows
+            reads t[x]"#]],
     );
     check(
         "SELECT 1 FROM t HAVING true",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[]"#]],
+            read, aggregate, returns rows
+            reads t[]"#]],
     );
     check(
         "SELECT x FROM (SELECT count(*) AS x FROM t) AS s",
         expect![[r#"
-        read, returns rows
-        reads t[]
-        calls count"#]],
+            read, returns rows
+            reads t[]
+            calls count"#]],
     );
     check(
         "WITH s AS (SELECT count(*) FROM t) SELECT * FROM s",
         expect![[r#"
-        read, returns rows
-        reads t[]
-        calls count"#]],
+            read, returns rows
+            reads t[]
+            calls count"#]],
     );
     check(
         "SELECT (SELECT count(*) FROM t)",
         expect![[r#"
-        read, returns rows
-        reads t[]
-        calls count"#]],
+            read, returns rows
+            reads t[]
+            calls count"#]],
     );
     check(
         "SELECT sum(x) OVER () FROM t",
         expect![[r#"
-        read, returns rows
-        reads t[x]
-        calls sum"#]],
+            read, returns rows
+            reads t[x]
+            calls sum"#]],
     );
     check_sqlite(
         "SELECT max(a, b) FROM t",
         expect![[r#"
-        read, returns rows
-        reads t[a, b]
-        calls max"#]],
+            read, returns rows
+            reads t[a, b]
+            calls max"#]],
     );
     check_sqlite(
         "SELECT max(a) FROM t",
         expect![[r#"
-        read, aggregate, returns rows
-        reads t[a]
-        calls max"#]],
+            read, aggregate, returns rows
+            reads t[a]
+            calls max"#]],
     );
 }
 
@@ -428,8 +428,8 @@ fn sqlite_rowids_are_columns() {
     check_sqlite(
         "SELECT rowid, _rowid_, oid FROM t WHERE rowid = ?",
         expect![[r#"
-        read, returns rows
-        reads t[_rowid_, oid, rowid] where rowid = $1"#]],
+            read, returns rows
+            reads t[_rowid_, oid, rowid] where rowid = $1"#]],
     );
 }
 

@@ -311,9 +311,9 @@ fn the_user_and_the_session() {
         Dialect::Sqlite,
         &["SELECT user FROM t"],
         expect![[r#"
-        SELECT user FROM t
-            reads t[user]
-    "#]],
+            SELECT user FROM t
+                reads t[user]
+        "#]],
     );
 }
 
@@ -452,9 +452,9 @@ fn system_columns() {
         Dialect::Sqlite,
         &["SELECT ctid, rowid FROM t"],
         expect![[r#"
-        SELECT ctid, rowid FROM t
-            reads t[ctid, rowid]
-    "#]],
+            SELECT ctid, rowid FROM t
+                reads t[ctid, rowid]
+        "#]],
     );
 }
 
@@ -649,8 +649,8 @@ fn queries_that_are_not_parsed_but_cannot_write() {
         Dialect::Sqlite,
         &["SELECT a FROM t INDEXED BY i WHERE a = ?"],
         expect![[r#"
-        SELECT a FROM t INDEXED BY i WHERE a = ?
-            read, returns rows; refused: not_understood (not parsed)
-    "#]],
+            SELECT a FROM t INDEXED BY i WHERE a = ?
+                read, returns rows; refused: not_understood (not parsed)
+        "#]],
     );
 }

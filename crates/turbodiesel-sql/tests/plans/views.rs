@@ -24,9 +24,9 @@ fn bodies_are_planned_like_queries() {
     check(
         "CREATE VIEW v AS SELECT random()",
         expect![[r#"
-        read, returns rows
-        calls random
-        refused: volatile_function (random())"#]],
+            read, returns rows
+            calls random
+            refused: volatile_function (random())"#]],
     );
 }
 
@@ -35,37 +35,37 @@ fn what_is_no_view_is_refused() {
     check(
         "CREATE TABLE t AS SELECT 1",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (no view)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (no view)"#]],
     );
     check(
         "CREATE VIEW v AS",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (unknown statement)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (unknown statement)"#]],
     );
     check(
         "CREATE VIEW v",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (no view)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (no view)"#]],
     );
     check(
         "SELECT 1 AS view",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (no view)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (no view)"#]],
     );
     check(
         "",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (no view)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (no view)"#]],
     );
 }
 

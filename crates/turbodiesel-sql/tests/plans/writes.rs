@@ -18,23 +18,23 @@ fn inserted_values() {
     check(
         "INSERT INTO t VALUES ($1)",
         expect![[r#"
-        write
-        writes insert t [*] ($1)
-        refused: write (writes)"#]],
+            write
+            writes insert t [*] ($1)
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t DEFAULT VALUES",
         expect![[r#"
-        write
-        writes insert t [*] of defaults
-        refused: write (writes)"#]],
+            write
+            writes insert t [*] of defaults
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "INSERT INTO `t` (`a`, `b`) VALUES (?, ?), (?, ?)",
         expect![[r#"
-        write
-        writes insert t [a, b] ($1, $2) ($3, $4)
-        refused: write (writes)"#]],
+            write
+            writes insert t [a, b] ($1, $2) ($3, $4)
+            refused: write (writes)"#]],
     );
 }
 
@@ -43,16 +43,16 @@ fn many_rows_are_not_listed() {
     check(
         "INSERT INTO t (a) VALUES (1),(2),(3),(4),(5),(6),(7),(8)",
         expect![[r#"
-        write
-        writes insert t [a] (<int>) (<int>) (<int>) (<int>) (<int>) (<int>) (<int>) (<int>)
-        refused: write (writes)"#]],
+            write
+            writes insert t [a] (<int>) (<int>) (<int>) (<int>) (<int>) (<int>) (<int>) (<int>)
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t (a) VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9)",
         expect![[r#"
-        write
-        writes insert t [a] of rows
-        refused: write (writes)"#]],
+            write
+            writes insert t [a] of rows
+            refused: write (writes)"#]],
     );
 }
 
@@ -61,40 +61,40 @@ fn insert_from_a_query() {
     check(
         "INSERT INTO t (a) SELECT x FROM u WHERE u.id = $1",
         expect![[r#"
-        write
-        reads u[id, x] where id = $1
-        writes insert t [a] of rows
-        refused: write (writes)"#]],
+            write
+            reads u[id, x] where id = $1
+            writes insert t [a] of rows
+            refused: write (writes)"#]],
     );
     check(
         "WITH s AS (SELECT x FROM v) INSERT INTO t SELECT * FROM s",
         expect![[r#"
-        write
-        reads v[x]
-        writes insert t [*] of rows
-        refused: write (writes)"#]],
+            write
+            reads v[x]
+            writes insert t [*] of rows
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t WITH s AS (SELECT x FROM v) SELECT * FROM s",
         expect![[r#"
-        write
-        reads v[x]
-        writes insert t [*] of rows
-        refused: write (writes)"#]],
+            write
+            reads v[x]
+            writes insert t [*] of rows
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t (a) OVERRIDING SYSTEM VALUE VALUES ($1)",
         expect![[r#"
-        write
-        writes insert t [a] ($1)
-        refused: write (writes)"#]],
+            write
+            writes insert t [a] ($1)
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t TABLE u",
         expect![[r#"
-        unknown, returns rows
-        writes everything
-        refused: not_understood (not parsed)"#]],
+            unknown, returns rows
+            writes everything
+            refused: not_understood (not parsed)"#]],
     );
 }
 
@@ -111,16 +111,16 @@ fn upserts() {
     check(
         "INSERT INTO t (a) VALUES ($1) ON CONFLICT (a) DO UPDATE SET a = $2",
         expect![[r#"
-        write
-        writes upsert t [a] ($1) on conflict [a] update the target too set [a]
-        refused: write (writes)"#]],
+            write
+            writes upsert t [a] ($1) on conflict [a] update the target too set [a]
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t (a) VALUES ($1) ON CONFLICT DO NOTHING",
         expect![[r#"
-        write
-        writes insert t [a] ($1) on any conflict do nothing
-        refused: write (writes)"#]],
+            write
+            writes insert t [a] ($1) on any conflict do nothing
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t (a) VALUES ($1) ON CONFLICT ON CONSTRAINT t_a_key DO UPDATE SET b = 1",
@@ -139,9 +139,9 @@ fn upserts() {
     check_sqlite(
         "INSERT INTO t (a) VALUES (?) ON CONFLICT DO UPDATE SET b = 1",
         expect![[r#"
-        write
-        writes upsert t [a] ($1) on any conflict update the target too set [b]
-        refused: write (writes)"#]],
+            write
+            writes upsert t [a] ($1) on any conflict update the target too set [b]
+            refused: write (writes)"#]],
     );
 }
 
@@ -157,9 +157,9 @@ fn upserts_on_expressions() {
     check(
         "INSERT INTO t (a) VALUES ($1) ON CONFLICT (a) WHERE b > 1 DO NOTHING",
         expect![[r#"
-        write
-        writes insert t [a] ($1) on conflict of an expression do nothing
-        refused: write (writes)"#]],
+            write
+            writes insert t [a] ($1) on conflict of an expression do nothing
+            refused: write (writes)"#]],
     );
     check(
         r#"INSERT INTO t (a) VALUES ($1) ON CONFLICT (a COLLATE "C" text_ops) DO NOTHING"#,
@@ -175,30 +175,30 @@ fn replace() {
     check_sqlite(
         "REPLACE INTO t (a) VALUES (?)",
         expect![[r#"
-        write
-        writes replace t [a] ($1)
-        refused: write (writes)"#]],
+            write
+            writes replace t [a] ($1)
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "INSERT OR REPLACE INTO t (a) VALUES (?)",
         expect![[r#"
-        write
-        writes replace t [a] ($1)
-        refused: write (writes)"#]],
+            write
+            writes replace t [a] ($1)
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "INSERT OR IGNORE INTO t (a) VALUES (?)",
         expect![[r#"
-        write
-        writes insert t [a] ($1)
-        refused: write (writes)"#]],
+            write
+            writes insert t [a] ($1)
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "UPDATE OR REPLACE t SET a = 1 WHERE id = ?",
         expect![[r#"
-        write
-        writes replace t set [a]
-        refused: write (writes)"#]],
+            write
+            writes replace t set [a]
+            refused: write (writes)"#]],
     );
 }
 
@@ -215,9 +215,9 @@ fn update() {
     check(
         "UPDATE t AS x SET a = 1 WHERE x.id = $1 AND t.k = 2 RETURNING x.*",
         expect![[r#"
-        write, returns rows
-        writes update t set [a] where id = $1
-        refused: write (writes)"#]],
+            write, returns rows
+            writes update t set [a] where id = $1
+            refused: write (writes)"#]],
     );
     check(
         "UPDATE ONLY s.t SET (a, b) = ROW(1, 2) WHERE s.t.id IN (1, 2)",
@@ -230,16 +230,16 @@ fn update() {
     check(
         "UPDATE t SET a = 1",
         expect![[r#"
-        write
-        writes update t set [a]
-        refused: write (writes)"#]],
+            write
+            writes update t set [a]
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "UPDATE `t` SET `a` = ? WHERE (`t`.`id` = ?)",
         expect![[r#"
-        write
-        writes update t set [a] where id = $2
-        refused: write (writes)"#]],
+            write
+            writes update t set [a] where id = $2
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "UPDATE t SET a = 1 WHERE id = ? LIMIT (SELECT 1 FROM v)",
@@ -256,16 +256,16 @@ fn parts_of_columns_count_as_columns_or_as_all() {
     check(
         "UPDATE t SET c.f = 3 WHERE id = 1",
         expect![[r#"
-        write
-        writes update t set [*] where id = <int>
-        refused: write (writes)"#]],
+            write
+            writes update t set [*] where id = <int>
+            refused: write (writes)"#]],
     );
     check(
         "INSERT INTO t (a.f, b) VALUES (1, 2)",
         expect![[r#"
-        write
-        writes insert t [a, b] (<int>, <int>)
-        refused: write (writes)"#]],
+            write
+            writes insert t [a, b] (<int>, <int>)
+            refused: write (writes)"#]],
     );
 }
 
@@ -288,10 +288,10 @@ fn a_self_joined_update() {
     check(
         "UPDATE t SET a = u.a FROM t AS u WHERE u.id = $1 AND t.k = u.k",
         expect![[r#"
-        write
-        reads t[a, id, k] where id = $1
-        writes update t set [a] joined
-        refused: write (writes)"#]],
+            write
+            reads t[a, id, k] where id = $1
+            writes update t set [a] joined
+            refused: write (writes)"#]],
     );
 }
 
@@ -308,23 +308,23 @@ fn delete() {
     check(
         "DELETE FROM t",
         expect![[r#"
-        write
-        writes delete t
-        refused: write (writes)"#]],
+            write
+            writes delete t
+            refused: write (writes)"#]],
     );
     check(
         "DELETE FROM t WHERE id = 1 OR id = 2 RETURNING id",
         expect![[r#"
-        write, returns rows
-        writes delete t
-        refused: write (writes)"#]],
+            write, returns rows
+            writes delete t
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "DELETE FROM t WHERE id = ? LIMIT 1",
         expect![[r#"
-        write
-        writes delete t where id = $1
-        refused: write (writes)"#]],
+            write
+            writes delete t where id = $1
+            refused: write (writes)"#]],
     );
 }
 
@@ -334,18 +334,18 @@ fn a_self_joined_delete() {
     check(
         "DELETE FROM t USING t AS u WHERE u.id = $1 AND t.parent > u.id",
         expect![[r#"
-        write
-        reads t[id] where id = $1
-        writes delete t joined
-        refused: write (writes)"#]],
+            write
+            reads t[id] where id = $1
+            writes delete t joined
+            refused: write (writes)"#]],
     );
     check(
         "DELETE FROM t AS u USING t WHERE t.id = $1",
         expect![[r#"
-        write
-        reads t[id] where id = $1
-        writes delete t joined
-        refused: write (writes)"#]],
+            write
+            reads t[id] where id = $1
+            writes delete t joined
+            refused: write (writes)"#]],
     );
 }
 
@@ -410,10 +410,10 @@ fn merge() {
     check(
         "MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DO NOTHING",
         expect![[r#"
-        write
-        reads u[id]
-        writes merge t joined
-        refused: write (writes)"#]],
+            write
+            reads u[id]
+            writes merge t joined
+            refused: write (writes)"#]],
     );
 }
 
@@ -422,17 +422,17 @@ fn truncate() {
     check(
         "TRUNCATE a, ONLY s.b RESTART IDENTITY",
         expect![[r#"
-        write
-        writes truncate a
-        writes truncate s.b
-        refused: write (writes)"#]],
+            write
+            writes truncate a
+            writes truncate s.b
+            refused: write (writes)"#]],
     );
     check(
         "TRUNCATE TABLE a CASCADE",
         expect![[r#"
-        write
-        writes everything
-        refused: write (writes)"#]],
+            write
+            writes everything
+            refused: write (writes)"#]],
     );
 }
 
@@ -441,52 +441,52 @@ fn copy() {
     check(
         r#"COPY "t" ("a", b) FROM STDIN WITH (FORMAT binary)"#,
         expect![[r#"
-        write
-        writes copy t [a, b] of rows
-        refused: write (writes)"#]],
+            write
+            writes copy t [a, b] of rows
+            refused: write (writes)"#]],
     );
     check(
         "COPY s.t FROM '/tmp/x'",
         expect![[r#"
-        write
-        writes copy s.t [*] of rows
-        refused: write (writes)"#]],
+            write
+            writes copy s.t [*] of rows
+            refused: write (writes)"#]],
     );
     check(
         "COPY t FROM PROGRAM 'cat'",
         expect![[r#"
-        write
-        writes everything
-        refused: write (writes)"#]],
+            write
+            writes everything
+            refused: write (writes)"#]],
     );
     check(
         "COPY t (a) TO STDOUT",
         expect![[r#"
-        read
-        reads t[*]
-        refused: not_understood (COPY TO)"#]],
+            read
+            reads t[*]
+            refused: not_understood (COPY TO)"#]],
     );
     check(
         "COPY (SELECT a FROM t WHERE id = 1) TO STDOUT",
         expect![[r#"
-        read
-        reads t[a, id] where id = <int>
-        refused: not_understood (COPY TO)"#]],
+            read
+            reads t[a, id] where id = <int>
+            refused: not_understood (COPY TO)"#]],
     );
     check(
         "COPY (DELETE FROM t RETURNING *) TO STDOUT",
         expect![[r#"
-        write
-        writes delete t
-        refused: write (writes)"#]],
+            write
+            writes delete t
+            refused: write (writes)"#]],
     );
     check(
         "COPY t TO PROGRAM 'psql'",
         expect![[r#"
-        write
-        reads t[*]
-        writes everything
-        refused: write (writes)"#]],
+            write
+            reads t[*]
+            writes everything
+            refused: write (writes)"#]],
     );
 }
 
@@ -495,17 +495,17 @@ fn select_into() {
     check(
         "SELECT * INTO new FROM t",
         expect![[r#"
-        write, returns rows
-        reads t[*]
-        writes everything
-        refused: write (writes)"#]],
+            write, returns rows
+            reads t[*]
+            writes everything
+            refused: write (writes)"#]],
     );
     check(
         "WITH s AS (SELECT 1) SELECT * INTO TEMP new FROM s",
         expect![[r#"
-        write, returns rows
-        writes everything
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            refused: write (writes)"#]],
     );
 }
 
@@ -534,50 +534,50 @@ fn functions_that_write() {
     check(
         "SELECT dblink_exec('DELETE FROM t')",
         expect![[r#"
-        write, returns rows
-        writes everything
-        calls dblink_exec
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            calls dblink_exec
+            refused: write (writes)"#]],
     );
     check(
         "SELECT lo_unlink(1)",
         expect![[r#"
-        write, returns rows
-        writes everything
-        calls lo_unlink
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            calls lo_unlink
+            refused: write (writes)"#]],
     );
     check(
         "SELECT pg_something_new()",
         expect![[r#"
-        write, returns rows
-        writes everything
-        calls pg_something_new
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            calls pg_something_new
+            refused: write (writes)"#]],
     );
     check(
         "SELECT query_to_xml('DELETE FROM t', true, true, '')",
         expect![[r#"
-        write, returns rows
-        writes everything
-        calls query_to_xml
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            calls query_to_xml
+            refused: write (writes)"#]],
     );
     check(
         "SELECT * FROM pg_catalog.lo_import('x')",
         expect![[r#"
-        write, returns rows
-        writes everything
-        calls pg_catalog.lo_import
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            calls pg_catalog.lo_import
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "SELECT load_extension('x')",
         expect![[r#"
-        write, returns rows
-        writes everything
-        calls load_extension
-        refused: write (writes)"#]],
+            write, returns rows
+            writes everything
+            calls load_extension
+            refused: write (writes)"#]],
     );
 }
 
@@ -586,15 +586,15 @@ fn writes_to_system_tables() {
     check(
         "UPDATE pg_catalog.pg_class SET relname = 'x'",
         expect![[r#"
-        write
-        writes everything
-        refused: write (writes)"#]],
+            write
+            writes everything
+            refused: write (writes)"#]],
     );
     check_sqlite(
         "DELETE FROM sqlite_sequence",
         expect![[r#"
-        write
-        writes everything
-        refused: write (writes)"#]],
+            write
+            writes everything
+            refused: write (writes)"#]],
     );
 }
