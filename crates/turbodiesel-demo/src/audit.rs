@@ -19,12 +19,11 @@ use crate::{
     requests::Read,
 };
 
-/// The least time from one check to the next, so that the checks do not become the load.
-const INTERVAL: Duration = Duration::from_millis(20);
-
 /// Checks answers and counts the wrong ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Audit {
+    /// The least time from one check to the next.
+    interval: Duration,
     /// Shared by writers. Held for itself by a check.
     gate: RwLock<()>,
     state: Mutex<State>,
@@ -50,6 +49,10 @@ pub(crate) struct Findings {
 }
 
 impl Audit {
+    pub(crate) fn every(interval: Duration) -> Self {
+        Self { interval, gate: RwLock::default(), state: Mutex::default() }
+    }
+
     /// Keeps checks away while a write is under way.
     pub(crate) async fn writing(&self) -> RwLockReadGuard<'_, ()> {
         self.gate.read().await
@@ -59,7 +62,7 @@ impl Audit {
     pub(crate) fn is_due(&self) -> bool {
         let now = Instant::now();
         let mut state = self.state();
-        let due = state.last.is_none_or(|last| now - last >= INTERVAL);
+        let due = state.last.is_none_or(|last| now - last >= self.interval);
         if due {
             state.last = Some(now);
         }
@@ -92,6 +95,7 @@ impl Audit {
         Ok(latency)
     }
 
+    /// What was found so far.
     pub(crate) fn findings(&self) -> Findings {
         self.state().findings.clone()
     }
@@ -99,5 +103,15 @@ impl Audit {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // OK because every step leaves the counts usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Findings {
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { checks, checks_of_memory, wrong_answers, first_wrong_answer } = other;
+        self.checks += checks;
+        self.checks_of_memory += checks_of_memory;
+        self.wrong_answers += wrong_answers;
+        self.first_wrong_answer = self.first_wrong_answer.take().or(first_wrong_answer);
     }
 }

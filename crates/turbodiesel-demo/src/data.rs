@@ -60,9 +60,9 @@ impl Sizes {
             customers: (rows / 25).max(20),
             // Each with its stock in four warehouses.
             products: (rows / 40).max(50),
-            // Each with two to three lines.
+            // Each with three lines on average.
             orders: (rows / 5).max(50),
-            work_orders: (rows / 14).max(100),
+            work_orders: (rows / 30).max(100),
         }
     }
 }
@@ -220,7 +220,7 @@ impl Data {
         let products = Zipf::new(sizes.products, SKEW);
         let users = id(sizes.users);
         for work_order in 1..=id(sizes.work_orders) {
-            let open = random.u8(..) < 50;
+            let open = random.u8(..) < 100;
             self.work_orders.push(WorkOrder {
                 id: work_order,
                 product_id: products.id(random),

@@ -83,7 +83,13 @@ impl Latencies {
     }
 }
 
-/// Warms a contender up, and then measures it. With an audit, its answers are checked meanwhile.
+/// While a contender is measured, the checks must not become the load.
+const RARE_CHECKS: Duration = Duration::from_millis(500);
+/// After that they may.
+const FREQUENT_CHECKS: Duration = Duration::from_millis(4);
+
+/// Warms a contender up and measures it. If its answers are to be checked, that happens now and then
+/// while it is measured, and then as often as possible under the same load.
 pub(crate) async fn run<C: Contender>(
     name: &str,
     contender: &C,
@@ -93,16 +99,25 @@ pub(crate) async fn run<C: Contender>(
 ) -> Result<Run> {
     let clients: Vec<Requests> =
         (0..load.clients).map(|client| Requests::new(load.seed, client, load.sizes)).collect();
-    let drive = Drive { contender, audited, interrupt };
+    let drive = Drive { contender, interrupt };
     let (_, clients) =
-        drive.spell(&format!("{name}: warming up"), clients, load.duration / 5).await?;
-    let (run, _) = drive.spell(&format!("{name}: measuring"), clients, load.duration).await?;
+        drive.spell(&format!("{name}: warming up"), clients, load.duration / 5, None).await?;
+    let checks = audited.then_some(RARE_CHECKS);
+    let (mut run, clients) =
+        drive.spell(&format!("{name}: measuring"), clients, load.duration, checks).await?;
+    if audited {
+        let checks = Some(FREQUENT_CHECKS);
+        let (checked, _) = drive
+            .spell(&format!("{name}: checking answers"), clients, load.duration / 5, checks)
+            .await?;
+        run.findings.add(checked.findings);
+        run.failures.add(checked.failures);
+    }
     Ok(run)
 }
 
 struct Drive<'a, C> {
     contender: &'a C,
-    audited: bool,
     interrupt: &'a CancellationToken,
 }
 
@@ -116,15 +131,16 @@ struct Client<C> {
 }
 
 impl<C: Contender> Drive<'_, C> {
-    /// Lets the clients ask for a while.
+    /// Lets the clients ask for a while, with checks that far apart.
     async fn spell(
         &self,
         message: &str,
         clients: Vec<Requests>,
         duration: Duration,
+        checks: Option<Duration>,
     ) -> Result<(Run, Vec<Requests>)> {
         let progress = Progress::new(message, duration.as_millis() as u64);
-        let audit = self.audited.then(|| Arc::new(Audit::default()));
+        let audit = checks.map(|interval| Arc::new(Audit::every(interval)));
         let before = self.contender.counts();
         let start = Instant::now();
         let mut tasks = JoinSet::new();

@@ -58,8 +58,8 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
 
-    /// Proves that the check can fail: some writes go around turbodiesel, so that stale answers must
-    /// be found
+    /// Proves that the check can fail: writes go around turbodiesel, so that stale answers must be
+    /// found
     #[arg(long)]
     pub plant_fault: bool,
 }

@@ -104,26 +104,28 @@ impl Task {
     }
 }
 
-/// The kinds of requests with their shares, in thousandths.
-const MIX: &[(Kind, u16)] = &[
-    (Kind::Product, 320),
-    (Kind::Order, 150),
-    (Kind::OrdersOfCustomer, 110),
-    (Kind::Catalogue, 130),
-    (Kind::LowStock, 40),
-    (Kind::StationQueue, 60),
-    (Kind::OrdersByStatus, 20),
-    (Kind::RevenueByRegion, 15),
-    (Kind::BestSellers, 20),
-    (Kind::StockByWarehouse, 15),
-    (Kind::SuppliersByCountry, 20),
-    (Kind::PlaceOrder, 40),
-    (Kind::CountStock, 30),
-    (Kind::FinishWorkOrder, 15),
-    (Kind::ShipOrder, 10),
-    (Kind::ReviseProduct, 4),
+/// The kinds of requests with their shares, which add up to [`SHARES`]. Orders, stock and production
+/// change all the time, products and users seldom.
+const MIX: &[(Kind, u32)] = &[
+    (Kind::Product, 3200),
+    (Kind::Order, 1500),
+    (Kind::OrdersOfCustomer, 1000),
+    (Kind::Catalogue, 1400),
+    (Kind::LowStock, 400),
+    (Kind::StationQueue, 600),
+    (Kind::OrdersByStatus, 200),
+    (Kind::RevenueByRegion, 150),
+    (Kind::BestSellers, 200),
+    (Kind::StockByWarehouse, 150),
+    (Kind::SuppliersByCountry, 200),
+    (Kind::PlaceOrder, 400),
+    (Kind::CountStock, 330),
+    (Kind::FinishWorkOrder, 160),
+    (Kind::ShipOrder, 104),
+    (Kind::ReviseProduct, 5),
     (Kind::RenameUser, 1),
 ];
+const SHARES: u32 = 10_000;
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -271,7 +273,7 @@ impl Iterator for Requests {
 
     fn next(&mut self) -> Option<Request> {
         let user = self.users.id(&mut self.random);
-        let mut choice = self.random.u16(0..1000);
+        let mut choice = self.random.u32(0..SHARES);
         let (kind, _) = MIX
             .iter()
             .find(|(_, share)| {
@@ -279,8 +281,8 @@ impl Iterator for Requests {
                 choice = choice.saturating_sub(*share);
                 chosen
             })
-            // OK because the shares add up to a thousand, which a test checks.
-            .expect("shares add up to a thousand");
+            // OK because the shares add up, which a test checks.
+            .expect("the shares add up");
         let task = self.task(*kind);
         Some(Request { user, task })
     }
@@ -296,7 +298,7 @@ mod tests {
 
     #[test]
     fn shares_add_up() {
-        assert_eq!(MIX.iter().map(|(_, share)| share).sum::<u16>(), 1000);
+        assert_eq!(MIX.iter().map(|(_, share)| share).sum::<u32>(), SHARES);
     }
 
     #[test]
