@@ -1,6 +1,8 @@
 //! Text that tells the time: `'now'`, `'today'` and what may turn into it.
 
-use sqlparser::ast::{BinaryOperator, DataType, Expr, FunctionArguments, Value};
+use sqlparser::ast::{
+    BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Value,
+};
 
 use crate::pins::unnest;
 
@@ -66,9 +68,7 @@ pub(crate) fn may_name_a_time(expr: &Expr) -> bool {
                     if is(&["min", "max", "coalesce", "greatest", "least"]) =>
                 {
                     list.args.iter().any(|arg| match arg {
-                        sqlparser::ast::FunctionArg::Unnamed(
-                            sqlparser::ast::FunctionArgExpr::Expr(expr),
-                        ) => may_name_a_time(expr),
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => may_name_a_time(expr),
                         _ => true,
                     })
                 }

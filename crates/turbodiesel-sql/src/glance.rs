@@ -5,7 +5,7 @@
 //! writes through a data-modifying statement within it, through `INTO`, or through the functions
 //! that it calls.
 
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Span, Token};
 
 use crate::{Dialect, FunctionName, Plan, Refusal, facts::Facts, tokens};
 
@@ -31,8 +31,7 @@ pub(crate) fn plan(
     for (index, token) in statement.tokens.iter().enumerate() {
         match token {
             Token::Word(name) if statement.tokens.get(index + 1) == Some(&Token::LParen) => {
-                let name =
-                    dialect.fold(&name.clone().into_ident(sqlparser::tokenizer::Span::empty()));
+                let name = dialect.fold(&name.clone().into_ident(Span::empty()));
                 // The schema does not matter: the name may be a built-in's, and if it is not, then
                 // the catalog finds it in any schema.
                 facts.calls(FunctionName { schema: None, name }, usize::MAX);

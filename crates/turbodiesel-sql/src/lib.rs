@@ -74,19 +74,23 @@
 //! - `planner`: plans remembered by the text of their statement.
 //! - `statement`: from text to plan: control statements by their first words, the rest by the walk.
 //! - `dialect`, `tokens`: the two databases' spelling, and where the parser must be helped.
-//! - `walk`, `expr`, `write`: the walk over queries, expressions and writes.
+//! - `walk`, `from`, `expr`, `operator`, `call`, `write`: the walk over queries, expressions and
+//!   writes.
 //! - `glance`: queries that the parser does not know. `view`: the body of a view.
 //! - `facts`: what the walk has found; `scope`: which relation a name means.
 //! - `pins`: what confines the rows of a relation.
 //! - `builtins`, `types`, `clock`: what functions and casts may do, and what tells the time.
 
 mod builtins;
+mod call;
 mod clock;
 mod dialect;
 mod display;
 mod expr;
 mod facts;
+mod from;
 mod glance;
+mod operator;
 mod pins;
 mod plan;
 mod planner;

@@ -1,10 +1,10 @@
 //! The walk over statements that change rows.
 
 use sqlparser::ast::{
-    Assignment, ConflictTarget, CopySource, CopyTarget, Delete, Expr, FromTable, Insert, Merge,
-    MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflict, OnConflictAction,
-    OnInsert, OutputClause, Query, SelectItem, SetExpr, SqliteOnConflict, TableFactor, TableObject,
-    Truncate, Update, UpdateTableFromKind,
+    Assignment, AssignmentTarget, CascadeOption, ConflictTarget, CopySource, CopyTarget, Delete,
+    Expr, FromTable, Insert, Merge, MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName,
+    OnConflict, OnConflictAction, OnInsert, OrderByExpr, OutputClause, Query, SelectItem, SetExpr,
+    SqliteOnConflict, TableFactor, TableObject, Truncate, Update, UpdateTableFromKind,
 };
 use turbodiesel_core::{Bypass, TableName};
 
@@ -307,7 +307,7 @@ impl<'a> Walk<'a> {
         if partitions.is_some() || *if_exists || on_cluster.is_some() {
             self.facts.not_understood("TRUNCATE of another dialect");
         }
-        if matches!(cascade, Some(sqlparser::ast::CascadeOption::Cascade)) {
+        if matches!(cascade, Some(CascadeOption::Cascade)) {
             self.facts.writes_everything();
         }
         for table in table_names {
@@ -382,6 +382,19 @@ impl<'a> Walk<'a> {
         Some(target)
     }
 
+    /// The columns on the left of an assignment.
+    fn assigned(&mut self, target: &AssignmentTarget) -> Option<Vec<Box<str>>> {
+        let column = |name: &ObjectName| match name.0.as_slice() {
+            [part] => part.as_ident().map(|ident| self.dialect.fold(ident)),
+            // `SET column.field`, or a qualified name that only other dialects allow.
+            _ => None,
+        };
+        match target {
+            AssignmentTarget::ColumnName(name) => column(name).map(|column| vec![column]),
+            AssignmentTarget::Tuple(names) => names.iter().map(column).collect(),
+        }
+    }
+
     fn assignments(&mut self, assignments: &'a [Assignment]) -> Columns {
         let mut set = Columns::NONE;
         for Assignment { target, value } in assignments {
@@ -397,7 +410,7 @@ impl<'a> Walk<'a> {
     fn restrict(
         &mut self,
         condition: Option<&'a Expr>,
-        order_by: &'a [sqlparser::ast::OrderByExpr],
+        order_by: &'a [OrderByExpr],
         limit: Option<&'a Expr>,
     ) {
         if let Some(condition) = condition {
