@@ -40,7 +40,7 @@ struct State {
 pub(crate) struct Findings {
     /// Answers compared with a fresh read.
     pub(crate) checks: u64,
-    /// Those of them that came from memory.
+    /// Those of them that came from memory, wholly or in part.
     pub(crate) checks_of_memory: u64,
     /// Answers that differed.
     pub(crate) wrong_answers: u64,
@@ -113,5 +113,105 @@ impl Findings {
         self.checks_of_memory += checks_of_memory;
         self.wrong_answers += wrong_answers;
         self.first_wrong_answer = self.first_wrong_answer.take().or(first_wrong_answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    };
+
+    use anyhow::Result;
+
+    use super::*;
+    use crate::{
+        contender::Counts,
+        model::{Answer, Response},
+        requests::Write,
+    };
+
+    const STOCK: Read = Read::StockByWarehouse;
+
+    /// A stock of one number, with a cache that notices writes or does not.
+    #[derive(Clone, Debug, Default)]
+    struct Stock {
+        truth: Arc<AtomicI32>,
+        cached: Arc<AtomicI32>,
+        is_blind: bool,
+    }
+
+    fn response(number: i32) -> Response {
+        Response { permissions: Vec::new(), answer: Answer::Stock(vec![(number, 0, None)]) }
+    }
+
+    impl Contender for Stock {
+        async fn read(&self, _user: i32, _read: &Read) -> QueryResult<Served> {
+            Ok(Served { response: response(self.cached.load(Relaxed)), from_memory: true })
+        }
+
+        async fn read_afresh(&self, _user: i32, _read: &Read) -> QueryResult<Response> {
+            Ok(response(self.truth.load(Relaxed)))
+        }
+
+        async fn write(&self, _user: i32, _write: &Write) -> QueryResult<()> {
+            let number = self.truth.fetch_add(1, Relaxed) + 1;
+            if !self.is_blind {
+                // Others run in between: only the gate keeps a check from seeing this.
+                tokio::task::yield_now().await;
+                self.cached.store(number, Relaxed);
+            }
+            Ok(())
+        }
+
+        fn counts(&self) -> Counts {
+            Counts::default()
+        }
+
+        async fn close(self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Writes and checks at the same time.
+    async fn findings(stock: Stock) -> Findings {
+        let audit = Audit::every(Duration::ZERO);
+        let write = Write::ShipOrder { order: 1 };
+        let writing = async {
+            for _ in 0..100 {
+                let _no_check = audit.writing().await;
+                stock.write(1, &write).await.unwrap();
+            }
+        };
+        let checking = async {
+            for _ in 0..100 {
+                audit.check(&stock, 1, &STOCK).await.unwrap();
+            }
+        };
+        tokio::join!(writing, checking);
+        audit.findings()
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_notices_writes_is_never_wrong() {
+        let findings = findings(Stock::default()).await;
+        assert_eq!((findings.checks, findings.checks_of_memory), (100, 100));
+        assert_eq!(findings.wrong_answers, 0, "{:?}", findings.first_wrong_answer);
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_is_blind_to_writes_is_found_out() {
+        let findings = findings(Stock { is_blind: true, ..Stock::default() }).await;
+        assert!(findings.wrong_answers > 90, "{findings:?}");
+        let first = findings.first_wrong_answer.unwrap();
+        assert!(first.contains("StockByWarehouse") && first.contains("but it is"), "{first}");
+    }
+
+    #[test]
+    fn one_caller_at_a_time_is_told_to_check() {
+        let audit = Audit::every(Duration::from_secs(3600));
+        assert!(audit.is_due());
+        assert!(!audit.is_due());
     }
 }

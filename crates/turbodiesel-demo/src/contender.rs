@@ -24,7 +24,7 @@ use diesel_async::{
     sync_connection_wrapper::SyncConnectionWrapper,
 };
 use serde::Serialize;
-use turbodiesel::{Backend, Bypass, Db, Outcome, Stats, Tier};
+use turbodiesel::{Backend, Bypass, Db, Handle, Outcome, Stats, Tier};
 
 use crate::{
     model::Response,
@@ -59,7 +59,7 @@ pub(crate) trait Contender: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) response: Response,
-    /// The last of its queries was answered from memory.
+    /// At least one of its queries was answered from memory.
     pub(crate) from_memory: bool,
 }
 
@@ -239,12 +239,15 @@ macro_rules! serve {
 
                 async fn read_afresh(&self, user: i32, read: &Read) -> QueryResult<Response> {
                     let mut connection = self.pool.get().await.map_err(unavailable)?;
-                    service::read(&mut connection, user, read).await
+                    let permissions = service::permissions_of(&mut connection, user).await?;
+                    let answer = service::read(&mut connection, read).await?;
+                    Ok(Response { permissions, answer })
                 }
 
                 async fn write(&self, user: i32, write: &Write) -> QueryResult<()> {
                     let mut connection = self.pool.get().await.map_err(unavailable)?;
-                    service::write(&mut *connection, user, write).await
+                    service::permissions_of(&mut connection, user).await?;
+                    service::write(&mut *connection, write).await
                 }
 
                 fn counts(&self) -> Counts {
@@ -259,19 +262,25 @@ macro_rules! serve {
             impl Contender for Turbodiesel<$backend> {
                 async fn read(&self, user: i32, read: &Read) -> QueryResult<Served> {
                     let mut connection = self.0.handle();
-                    let response = service::read(&mut connection, user, read).await?;
-                    let from_memory =
-                        connection.outcome().is_some_and(Outcome::is_served_from_cache);
+                    let permissions = service::permissions_of(&mut connection, user).await?;
+                    let mut from_memory = is_from_memory(&connection);
+                    let answer = service::read(&mut connection, read).await?;
+                    from_memory |= is_from_memory(&connection);
+                    let response = Response { permissions, answer };
                     Ok(Served { response, from_memory })
                 }
 
                 async fn read_afresh(&self, user: i32, read: &Read) -> QueryResult<Response> {
-                    service::read(&mut self.0.handle().bypass(), user, read).await
+                    let mut connection = self.0.handle().bypass();
+                    let permissions = service::permissions_of(&mut connection, user).await?;
+                    let answer = service::read(&mut connection, read).await?;
+                    Ok(Response { permissions, answer })
                 }
 
                 async fn write(&self, user: i32, write: &Write) -> QueryResult<()> {
                     let mut connection = self.0.connection().await?;
-                    service::write(&mut connection, user, write).await
+                    service::permissions_of(&mut connection, user).await?;
+                    service::write(&mut connection, write).await
                 }
 
                 fn counts(&self) -> Counts {
@@ -284,6 +293,11 @@ macro_rules! serve {
             }
         };
     };
+}
+
+/// Whether the last query was answered from memory.
+fn is_from_memory<B: Backend>(handle: &Handle<B>) -> bool {
+    handle.outcome().is_some_and(Outcome::is_served_from_cache)
 }
 
 /// How long writes in flight may take at the end.

@@ -39,6 +39,7 @@
 //! - Connections to PostgreSQL are not encrypted.
 
 #![allow(clippy::disallowed_methods, reason = "a measuring program reads wall-clock time")]
+#![allow(clippy::duplicate_mod, reason = "the service is compiled once for each backend")]
 
 mod audit;
 mod contender;

@@ -19,6 +19,7 @@ use crate::{
     schema::{self, for_each_table},
 };
 
+/// The service, compiled for this backend.
 #[path = "service.rs"]
 pub(crate) mod service;
 use Pg as Backend;

@@ -51,6 +51,7 @@ pub(crate) struct Figures {
     seconds: f64,
     requests: u64,
     requests_per_second: f64,
+    writes_per_second: f64,
     failed_requests: u64,
     first_failure: Option<String>,
     latency: Latency,
@@ -120,6 +121,8 @@ impl Figures {
             seconds: run.elapsed.as_secs_f64(),
             requests,
             requests_per_second: requests as f64 / run.elapsed.as_secs_f64(),
+            writes_per_second: run.latencies.of(Group::Write).len() as f64
+                / run.elapsed.as_secs_f64(),
             failed_requests: run.failures.count,
             first_failure: run.failures.first.clone(),
             latency: Latency::of(&run.latencies.all()),
@@ -270,7 +273,8 @@ impl Report {
         let Findings { checks, checks_of_memory, wrong_answers, first_wrong_answer } =
             &self.findings;
         let mut text = format!(
-            "Correctness: {} answers compared with a fresh read, {} of them from memory: {} wrong.",
+            "Correctness: {} answers compared with a fresh read, {} of them wholly or partly from \
+             memory:\n{} wrong.",
             thousands(*checks),
             thousands(*checks_of_memory),
             thousands(*wrong_answers),
@@ -358,7 +362,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -384,7 +388,7 @@ mod tests {
         assert_eq!(time(999.4), "999 µs");
         assert_eq!(time(1_240.0), "1.24 ms");
         assert_eq!(time(2_000_000.0), "2.00 s");
-        assert_eq!(times(3.14, "faster", "slower"), "3.14× faster");
+        assert_eq!(times(3.25, "faster", "slower"), "3.25× faster");
         assert_eq!(times(0.5, "faster", "slower"), "2.00× slower");
         assert_eq!(times(1.01, "faster", "slower"), "the same");
         assert_eq!(times(f64::NAN, "faster", "slower"), "");

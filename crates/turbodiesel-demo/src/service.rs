@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use super::Backend;
 use crate::{
     data::{DAY, NOW},
-    model::{Answer, Customer, Order, OrderLine, Product, Response, Stock, Supplier},
+    model::{Answer, Customer, Order, OrderLine, Product, Stock, Supplier},
     requests::{Item, Read, Write},
     schema::{
         customers, inventory, order_lines, orders, permissions, products, suppliers, user_roles,
@@ -25,34 +25,48 @@ use crate::{
 const PAGE: i64 = 25;
 const RECENT: i64 = NOW - 30 * DAY;
 
-/// Serves a read: what the user may do, which is asked at the head of every request, and the answer.
-pub(crate) async fn read<C>(connection: &mut C, user: i32, read: &Read) -> QueryResult<Response>
+/// What a user may do. Every request begins with it, as in a service that checks access.
+pub(crate) async fn permissions_of<C>(connection: &mut C, user: i32) -> QueryResult<Vec<String>>
 where
     C: AsyncConnectionCore<Backend = Backend>,
 {
-    let permissions = permissions_of(connection, user).await?;
-    let answer = match *read {
-        Read::Product { id } => product(connection, id).await?,
-        Read::Order { id } => order(connection, id).await?,
-        Read::OrdersOfCustomer { id } => orders_of_customer(connection, id).await?,
-        Read::Catalogue { category, page } => catalogue(connection, category, page).await?,
-        Read::LowStock { warehouse } => low_stock(connection, warehouse).await?,
-        Read::StationQueue { station } => station_queue(connection, station).await?,
-        Read::OrdersByStatus => orders_by_status(connection).await?,
-        Read::RevenueByRegion => revenue_by_region(connection).await?,
-        Read::BestSellers { category } => best_sellers(connection, category).await?,
-        Read::StockByWarehouse => stock_by_warehouse(connection).await?,
-        Read::SuppliersByCountry => suppliers_by_country(connection).await?,
-    };
-    Ok(Response { permissions, answer })
+    users::table
+        .inner_join(user_roles::table)
+        .inner_join(permissions::table.on(permissions::role_id.eq(user_roles::role_id)))
+        .filter(users::id.eq(user))
+        .filter(users::active)
+        .select(permissions::name)
+        .distinct()
+        .order(permissions::name)
+        .load(connection)
+        .await
 }
 
-/// Serves a write.
-pub(crate) async fn write<C>(connection: &mut C, user: i32, write: &Write) -> QueryResult<()>
+/// Answers a read.
+pub(crate) async fn read<C>(connection: &mut C, read: &Read) -> QueryResult<Answer>
+where
+    C: AsyncConnectionCore<Backend = Backend>,
+{
+    match *read {
+        Read::Product { id } => product(connection, id).await,
+        Read::Order { id } => order(connection, id).await,
+        Read::OrdersOfCustomer { id } => orders_of_customer(connection, id).await,
+        Read::Catalogue { category, page } => catalogue(connection, category, page).await,
+        Read::LowStock { warehouse } => low_stock(connection, warehouse).await,
+        Read::StationQueue { station } => station_queue(connection, station).await,
+        Read::OrdersByStatus => orders_by_status(connection).await,
+        Read::RevenueByRegion => revenue_by_region(connection).await,
+        Read::BestSellers { category } => best_sellers(connection, category).await,
+        Read::StockByWarehouse => stock_by_warehouse(connection).await,
+        Read::SuppliersByCountry => suppliers_by_country(connection).await,
+    }
+}
+
+/// Carries out a write.
+pub(crate) async fn write<C>(connection: &mut C, write: &Write) -> QueryResult<()>
 where
     C: AsyncConnection<Backend = Backend>,
 {
-    permissions_of(connection, user).await?;
     match write {
         Write::PlaceOrder { customer, warehouse, placed_at, items } => {
             place_order(connection, *customer, *warehouse, *placed_at, items).await
@@ -85,22 +99,6 @@ where
             .await
             .map(drop),
     }
-}
-
-async fn permissions_of<C>(connection: &mut C, user: i32) -> QueryResult<Vec<String>>
-where
-    C: AsyncConnectionCore<Backend = Backend>,
-{
-    users::table
-        .inner_join(user_roles::table)
-        .inner_join(permissions::table.on(permissions::role_id.eq(user_roles::role_id)))
-        .filter(users::id.eq(user))
-        .filter(users::active)
-        .select(permissions::name)
-        .distinct()
-        .order(permissions::name)
-        .load(connection)
-        .await
 }
 
 async fn product<C>(connection: &mut C, id: i32) -> QueryResult<Answer>
