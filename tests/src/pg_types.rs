@@ -68,7 +68,10 @@ impl Bench {
 
 /// A row as it is on the wire: for each column its name, and unless NULL the OID and the bytes.
 #[derive(Debug, PartialEq, Eq)]
-struct RawRow(Vec<(Option<String>, Option<(u32, Vec<u8>)>)>);
+struct RawRow(Vec<(Option<String>, Option<RawCell>)>);
+
+/// The OID of a value's type, and its bytes.
+type RawCell = (u32, Vec<u8>);
 
 impl FromSqlRow<Untyped, Pg> for RawRow {
     fn build_from_row<'a>(row: &impl Row<'a, Pg>) -> deserialize::Result<Self> {

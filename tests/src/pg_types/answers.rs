@@ -215,6 +215,9 @@ async fn a_stream_without_end_is_not_buffered() {
 }
 
 /// What is left of a stream does not stand in the way of the next statement.
+///
+/// Plain diesel-async reads the rest before it serves again, all of a hundred gigabytes. A pool whose
+/// connections go from caller to caller must not: here the statement is cancelled instead.
 #[tokio::test]
 async fn a_stream_left_in_the_middle_frees_its_connection() {
     let bench = Bench::configured(SCHEMA, |builder| {
@@ -229,4 +232,46 @@ async fn a_stream_left_in_the_middle_frees_its_connection() {
     let next = notes::table.count().get_result::<i64>(&mut handle);
     let next = tokio::time::timeout(std::time::Duration::from_secs(10), next).await;
     assert_eq!(next.expect("the pool's one connection is free again").unwrap(), 3);
+}
+
+/// An error that the server finds after many rows, before and beyond the limit.
+#[tokio::test]
+async fn an_error_among_the_rows_is_the_same_error() {
+    let mut bench = Bench::new(SCHEMA).await;
+    let sql =
+        "SELECT i AS id, repeat('x', 1000 / ($1 - i)) AS note FROM generate_series(1, $2) AS i";
+    for (fails_at, length) in [(10, 10), (1, 1), (100_000, 100_000)] {
+        let query =
+            || diesel::sql_query(sql).bind::<Integer, _>(fails_at).bind::<Integer, _>(length);
+        let plain = query().load::<Note>(&mut bench.plain).await;
+        let plain = plain.map(|rows| rows.len()).unwrap_err().to_string();
+        for _ in 0..2 {
+            let mut handle = bench.db.handle();
+            let ours = query().load::<Note>(&mut handle).await;
+            assert_eq!(ours.map(|rows| rows.len()).unwrap_err().to_string(), plain);
+        }
+        let mut connection = bench.db.connection().await.unwrap();
+        let ours = query().load::<Note>(&mut connection).await;
+        assert_eq!(ours.map(|rows| rows.len()).unwrap_err().to_string(), plain);
+        let count: i64 = notes::table.count().get_result(&mut connection).await.unwrap();
+        assert_eq!(count, 3);
+    }
+}
+
+/// Who waits for a read that turns out too large for the cache reads for himself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_readers_of_an_answer_above_the_limit() {
+    let bench = Bench::configured(SCHEMA, |builder| builder.pool_size(3)).await;
+    let readers = (0..12).map(|_| {
+        let db = bench.db.clone();
+        tokio::spawn(async move {
+            let sql =
+                "SELECT i AS id, repeat('x', 1000) AS note FROM generate_series(1, 3000) AS i";
+            let mut handle = db.handle();
+            let rows = diesel::sql_query(sql).load::<Note>(&mut handle).await.unwrap();
+            assert!(rows.iter().map(|row| row.id).eq(1..=3000));
+            assert_eq!(handle.outcome(), Some(TOO_LARGE));
+        })
+    });
+    futures_util::future::try_join_all(readers.collect::<Vec<_>>()).await.unwrap();
 }

@@ -107,7 +107,7 @@ async fn texts_that_ignore_case() {
     // As a bind its OID is only known to the connection that executes.
     let table = bench.table_of("citext", &quoted(["Ann", "aNN", "Bob"])).await;
     let sql = format!("SELECT v FROM {table} WHERE v = $1 ORDER BY id");
-    let rows = raw_rows!(&mut bench, diesel::sql_query(&sql).bind::<Citext, _>("ANN"));
+    let rows = raw_rows!(&mut bench, diesel::sql_query(&sql).bind::<Citext, _>("Ann"));
     assert_eq!(rows.len(), 2);
     // The same text as a `text` bind compares as text: another statement to the server.
     let rows = raw_rows!(&mut bench, diesel::sql_query(&sql).bind::<Text, _>("Ann"));
