@@ -7,6 +7,7 @@ mod binds;
 mod containers;
 mod identity;
 mod scalars;
+mod schemas;
 
 use diesel::{
     QueryResult,
