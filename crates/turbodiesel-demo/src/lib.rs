@@ -24,7 +24,7 @@
 //! - `schema`, `model`, `service`: the application; nothing in them knows of turbodiesel.
 //! - `requests`, `data`, `zipf`: what its clients ask for and what its tables hold, from a seed.
 //! - `contender`: the two ways to run it. `place`, `sqlite`, `postgres`: where.
-//! - `drive`, `audit`: the load, and the check that answers are right.
+//! - `run`: a whole demo, step by step. `drive`, `audit`: the load, and the check that answers are right.
 //! - `report`, `progress`, `options`: what people see and say.
 //!
 //! # Guarantees

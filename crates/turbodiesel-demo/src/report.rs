@@ -308,10 +308,12 @@ impl Report {
         let mut text = format!(
             "Fair: the same queries, data, requests and pool size ({} connections, not pinged when \
              checked\nout) on both sides, one after the other, the data restored in between. Less \
-             so: clients never\npause, so the faster side writes more, which grows its tables and \
-             empties its cache more often;\na few checks fall into turbodiesel's time; clients and \
-             database share the CPUs of one machine.",
+             so: clients never\npause, so the faster side writes more ({} writes/s against {}), \
+             and each write ends what the\ncache knew of what it touched; a few checks fall into \
+             turbodiesel's time; clients and database\nshare the CPUs of one machine.",
             self.facts.clients,
+            thousands_of(self.turbodiesel.writes_per_second),
+            thousands_of(self.diesel_async.writes_per_second),
         );
         if !self.facts.is_server {
             text += "\nSQLite runs inside this process: there is no server and no network to \

@@ -164,12 +164,13 @@ pub(crate) fn create_tables(generated_key: &str) -> String {
             price_cents integer NOT NULL,
             reorder_level integer NOT NULL);
         CREATE INDEX products_by_category ON products (category, name);
+        CREATE INDEX products_by_supplier ON products (supplier_id, price_cents);
         CREATE TABLE inventory (
             product_id integer NOT NULL REFERENCES products,
             warehouse integer NOT NULL,
             on_hand integer NOT NULL,
             PRIMARY KEY (product_id, warehouse));
-        CREATE INDEX inventory_by_warehouse ON inventory (warehouse);
+        CREATE INDEX inventory_by_warehouse ON inventory (warehouse, on_hand);
         CREATE TABLE orders (
             id {generated_key},
             customer_id integer NOT NULL REFERENCES customers,
@@ -185,7 +186,7 @@ pub(crate) fn create_tables(generated_key: &str) -> String {
             quantity integer NOT NULL,
             amount_cents integer NOT NULL,
             PRIMARY KEY (order_id, line));
-        CREATE INDEX order_lines_by_product ON order_lines (product_id);
+        CREATE INDEX order_lines_by_product ON order_lines (product_id, order_id, quantity);
         CREATE TABLE work_orders (
             id {generated_key},
             product_id integer NOT NULL REFERENCES products,
