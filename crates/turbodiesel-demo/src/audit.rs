@@ -45,7 +45,15 @@ pub(crate) struct Findings {
     /// Answers that differed.
     pub(crate) wrong_answers: u64,
     /// The first of them.
-    pub(crate) first_wrong_answer: Option<String>,
+    pub(crate) first_wrong_answer: Option<WrongAnswer>,
+}
+
+/// An answer and what it should have been.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WrongAnswer {
+    pub(crate) request: String,
+    pub(crate) answered: String,
+    pub(crate) fresh: String,
 }
 
 impl Audit {
@@ -88,8 +96,10 @@ impl Audit {
         findings.checks_of_memory += u64::from(from_memory);
         if response != fresh {
             findings.wrong_answers += 1;
-            findings.first_wrong_answer.get_or_insert_with(|| {
-                format!("{read:?} by user {user}: answered {response:?}, but it is {fresh:?}")
+            findings.first_wrong_answer.get_or_insert_with(|| WrongAnswer {
+                request: format!("{read:?} by user {user}"),
+                answered: format!("{response:?}"),
+                fresh: format!("{fresh:?}"),
             });
         }
         Ok(latency)
@@ -205,7 +215,8 @@ mod tests {
         let findings = findings(Stock { is_blind: true, ..Stock::default() }).await;
         assert!(findings.wrong_answers > 90, "{findings:?}");
         let first = findings.first_wrong_answer.unwrap();
-        assert!(first.contains("StockByWarehouse") && first.contains("but it is"), "{first}");
+        assert_eq!(first.request, "StockByWarehouse by user 1");
+        assert_ne!(first.answered, first.fresh);
     }
 
     #[test]

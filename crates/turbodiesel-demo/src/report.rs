@@ -6,7 +6,7 @@ use serde::Serialize;
 use turbodiesel::Tier;
 
 use crate::{
-    audit::Findings,
+    audit::{Findings, WrongAnswer},
     contender::{Counts, TierLookups},
     drive::Run,
     requests::Group,
@@ -279,8 +279,9 @@ impl Report {
             thousands(*checks_of_memory),
             thousands(*wrong_answers),
         );
-        if let Some(first) = first_wrong_answer {
-            text += &format!("\nThe first: {first}");
+        if let Some(WrongAnswer { request, answered, fresh }) = first_wrong_answer {
+            let (answered, fresh) = where_they_differ(answered, fresh);
+            text += &format!("\nThe first: {request}\n  answered  {answered}\n  should be {fresh}");
         }
         match (self.facts.fault_planted, *wrong_answers) {
             (true, 0) => {
@@ -288,7 +289,7 @@ impl Report {
             }
             (true, _) => {
                 text += "\nA fault was planted, writes that go around turbodiesel, and the check found \
-                         it, as it must.";
+                         it, as it must.\nThe figures above mean nothing then.";
             }
             (false, 0) => {}
             (false, _) => text += "\nThis is a bug in turbodiesel: please report it with the seed.",
@@ -316,11 +317,27 @@ impl Report {
             thousands_of(self.diesel_async.writes_per_second),
         );
         if !self.facts.is_server {
-            text += "\nSQLite runs inside this process: there is no server and no network to \
-                     spare. Expect more with\nPostgreSQL: `cargo xtask demo --postgres`.";
+            text += "\nSQLite runs inside this process, so no network and no server is spared: this \
+                     says little about\na database server. `cargo xtask demo --postgres` measures \
+                     that.";
         }
         text
     }
+}
+
+/// The parts of two texts around their first difference, short enough for a line.
+fn where_they_differ(one: &str, other: &str) -> (String, String) {
+    const BEFORE: usize = 40;
+    const LENGTH: usize = 80;
+    let common = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let start = common.saturating_sub(BEFORE);
+    let part = |text: &str| {
+        let left = if start > 0 { "…" } else { "" };
+        let right = if text.chars().count() > start + LENGTH { "…" } else { "" };
+        let part: String = text.chars().skip(start).take(LENGTH).collect();
+        format!("{left}{part}{right}")
+    };
+    (part(one), part(other))
 }
 
 /// A time in microseconds, with three digits.
@@ -455,8 +472,23 @@ mod tests {
     }
 
     #[test]
+    fn differences_are_shown_where_they_are() {
+        let long = "x".repeat(100);
+        let (one, other) = where_they_differ(&format!("{long}1{long}"), &format!("{long}2"));
+        assert_eq!(one, format!("…{}1{}…", "x".repeat(40), "x".repeat(39)));
+        assert_eq!(other, format!("…{}2", "x".repeat(40)));
+        assert_eq!(where_they_differ("a1", "a2"), ("a1".to_owned(), "a2".to_owned()));
+    }
+
+    #[test]
     fn the_report_fits_a_terminal() {
-        for line in a_report(true, 1).text().lines() {
+        let mut report = a_report(true, 1);
+        report.findings.first_wrong_answer = Some(WrongAnswer {
+            request: "Order { id: 1 } by user 1".to_owned(),
+            answered: "x".repeat(1000),
+            fresh: "x".repeat(999),
+        });
+        for line in report.text().lines() {
             assert!(line.chars().count() <= 100, "{line}");
         }
     }
