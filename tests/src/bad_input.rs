@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection;
 use turbodiesel::{Builder, Db, Error, Tier};
 
 use crate::support::open;
@@ -87,6 +88,8 @@ async fn times_and_sizes_that_cannot_be() {
         (builder().capacity(Tier::L1, 1_000).max_entry_bytes(100_000), &["L1", "1000"]),
         (builder().max_entry_bytes(10), &["10"]),
         (builder().statement_timeout(Duration::ZERO), &["statement_timeout"]),
+        (builder().statement_timeout(Duration::MAX), &["statement_timeout"]),
+        (builder().checkout_timeout(Duration::ZERO), &["checkout_timeout"]),
         (builder().pool_size(0), &["pool_size"]),
         (builder().pool_size(2).min_idle(3), &["min_idle"]),
     ] {
@@ -103,4 +106,43 @@ async fn an_environment_that_lacks_a_database() {
         let error = Db::from_env().await.unwrap_err();
         says(&error, &["DATABASE_URL"]);
     }
+}
+
+#[tokio::test]
+async fn a_pool_that_is_always_full() {
+    let (database, _) = open().await;
+    let db = Db::builder().url(database.url()).pool_size(2).min_idle(2).build().await.unwrap();
+    assert_eq!(crate::support::ann(&db).await.0, "Ann");
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_and_comes_back() {
+    let (database, db) = open().await;
+    let (other, _) = open().await;
+    let allow = |allow: bool| {
+        let name = database.name();
+        other
+            .batch_execute(&format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS {allow}"))
+            .unwrap();
+    };
+    let _held = db.connection().await.unwrap();
+    allow(false);
+    let error = db.connection().await.unwrap_err();
+    assert!(error.is_connect(), "{error}");
+    says(&error, &["not currently accepting connections"]);
+    let waiting = tokio::spawn({
+        let db = db.clone();
+        async move { db.connection().await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    allow(true);
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn errors_do_not_repeat_values() {
+    let (_database, db) = open().await;
+    let statement = "SELECT set_config('app.token','hunter2',false)";
+    let error = (&db).batch_execute(statement).await.unwrap_err().to_string();
+    assert!(!error.contains("hunter2") && error.contains("SELECT"), "{error}");
 }

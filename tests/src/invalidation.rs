@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl, SaveChangesDsl, SimpleAsyncConnection};
-use turbodiesel::{Bypass, Db, Outcome, TableName, Tag, Touches};
+use turbodiesel::{Bypass, Db, Outcome, PinValue, TableName, Tag, Touches};
 
 use crate::support::{ann, ask, assert_cached, assert_effect, bypass, open, open_with, users};
 
@@ -127,10 +127,8 @@ async fn raw_access_to_anything() {
         .await
         .unwrap();
     assert_eq!(ask(&db, TEAMS).await.0, "3");
-    let error = connection
-        .with_raw(Touches::tables(["nonsense"]), async |_| Ok(()))
-        .await
-        .unwrap_err();
+    let error =
+        connection.with_raw(Touches::tables(["nonsense"]), async |_| Ok(())).await.unwrap_err();
     assert!(error.to_string().contains("no table `nonsense`"), "{error}");
 }
 
@@ -283,7 +281,9 @@ async fn ddl_elsewhere_is_noticed_by_the_next_connection() {
     let (database, db) = open().await;
     assert_cached(&db, ANN).await;
     database
-        .batch_execute("ALTER TABLE users ADD COLUMN extra int; CREATE TABLE elsewhere (answer text)")
+        .batch_execute(
+            "ALTER TABLE users ADD COLUMN extra int; CREATE TABLE elsewhere (answer text)",
+        )
         .unwrap();
     let elsewhere = "SELECT coalesce(max(answer), 'none') AS answer FROM elsewhere";
     assert_eq!(bypass(&db, elsewhere).await, Bypass::UnknownTable);
@@ -357,4 +357,23 @@ async fn a_write_in_a_transaction_on_a_connection_of_the_same_pool() {
             .unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn by_tag_however_it_is_spelt() {
+    let (database, db) = open().await;
+    let users = || TableName::unqualified("users");
+    let column = || "id".into();
+    for (name, tag) in [
+        ("one", Tag::Table(users())),
+        ("two", Tag::Column { table: users(), column: column() }),
+        ("three", Tag::Value { table: users(), column: column(), value: PinValue::Int(1) }),
+        ("four", Tag::All),
+    ] {
+        ann(&db).await;
+        let rename = format!("UPDATE users SET name = '{name}' WHERE id = 1");
+        database.batch_execute(&rename).unwrap();
+        db.invalidate(&tag);
+        assert_eq!(ann(&db).await.0, name);
+    }
 }

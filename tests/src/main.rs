@@ -4,10 +4,14 @@
 
 mod bad_input;
 mod cancellation;
+mod catalogs;
+mod frames;
+mod functions;
 mod invalidation;
 mod northwind;
 mod pg_types;
 mod reading;
+mod sessions;
 mod smoke;
 mod sqlite;
 mod sqlite_types;

@@ -35,7 +35,11 @@ async fn tiers_by_table_and_by_aggregate() {
         ("SELECT count(*)::text AS answer FROM users", Tier::L2, 60),
         ("SELECT max(name) AS answer FROM users GROUP BY team LIMIT 1", Tier::L2, 60),
         ("SELECT name AS answer FROM teams WHERE id = 1", Tier::L3, 300),
-        ("SELECT t.name AS answer FROM teams t JOIN users u ON u.team = t.id LIMIT 1", Tier::L1, 10),
+        (
+            "SELECT t.name AS answer FROM teams t JOIN users u ON u.team = t.id LIMIT 1",
+            Tier::L1,
+            10,
+        ),
     ] {
         assert_eq!(ask(&db, sql).await.1, Outcome::Miss, "{sql}");
         clock.advance(Duration::from_secs(seconds) - Duration::from_millis(1));
@@ -63,6 +67,9 @@ async fn options_of_a_handle() {
     assert_eq!(ann_through(&mut db.handle().scope("b")).await.1, Outcome::Miss);
     assert_eq!(ann_through(&mut db.handle().scope("a")).await.1, Outcome::Hit(Tier::L1));
     assert_eq!(db.handle().outcome(), None);
+    // A statement executed for its count has none.
+    diesel::update(users::table).set(users::name.eq("x")).execute(&mut young).await.unwrap();
+    assert_eq!(young.outcome(), None);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::{prelude::*, result::Error, sqlite::Sqlite};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use turbodiesel::{Bypass, Db, Outcome, Tier};
 use turbodiesel_testkit::SqliteFile;
 
@@ -58,7 +58,11 @@ async fn closures() {
     .await;
     assert_eq!(count(&db, "named").await.0, 3);
     diesel::delete(teams::table.find(1)).execute(&mut &db).await.unwrap();
-    assert_eq!(count(&db, "named").await.0, 1, "deleted through a foreign key, read through a view");
+    assert_eq!(
+        count(&db, "named").await.0,
+        1,
+        "deleted through a foreign key, read through a view"
+    );
 
     (&db)
         .batch_execute(
@@ -102,8 +106,7 @@ async fn transactions() {
                 .execute(connection)
                 .await?;
             assert_eq!(ann(&db).await, ("Ann".into(), Outcome::Hit(Tier::L1)));
-            let name: String =
-                users::table.find(1).select(users::name).first(connection).await?;
+            let name: String = users::table.find(1).select(users::name).first(connection).await?;
             assert_eq!(name, "Eve");
             assert_eq!(connection.outcome(), Some(Outcome::Bypass(Bypass::InTransaction)));
             Ok(())
@@ -160,4 +163,16 @@ async fn what_is_refused() {
     let error = (&db).batch_execute("PRAGMA foreign_keys = OFF").await.unwrap_err();
     assert!(error.to_string().contains("db.connection()"), "{error}");
     db.close(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_in_memory_survives_a_read_that_is_dropped() {
+    let db = Db::sqlite().url(":memory:").build().await.unwrap();
+    (&db).batch_execute(SCHEMA).await.unwrap();
+    let slow = diesel::sql_query(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300000)
+         SELECT count(*) FROM n",
+    );
+    assert!(slow.execute(&mut &db).now_or_never().is_none());
+    assert_eq!(ann(&db).await.0, "Ann");
 }

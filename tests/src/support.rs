@@ -83,6 +83,13 @@ pub(crate) async fn assert_effect(db: &Db, read: &str, write: &str, survives: bo
     assert_eq!(answer, fresh, "{write} → {read}");
 }
 
+/// Asserts that what is served is what the database says.
+pub(crate) async fn compare(db: &Db, read: &str) {
+    let (served, outcome) = ask(db, read).await;
+    let (fresh, _) = ask_database(db, read).await;
+    assert_eq!(served, fresh, "{read}: {outcome}");
+}
+
 async fn ask_database(db: &Db, sql: &str) -> (String, Outcome) {
     #[derive(QueryableByName)]
     struct Answer {
@@ -92,4 +99,18 @@ async fn ask_database(db: &Db, sql: &str) -> (String, Outcome) {
     let mut handle = db.handle().bypass();
     let Answer { answer } = diesel::sql_query(sql).get_result(&mut handle).await.unwrap();
     (answer, handle.outcome().unwrap())
+}
+
+/// Polls a future so many times, waiting in between, and says whether it completed.
+pub(crate) async fn poll_times<F: Future>(future: F, polls: usize) -> bool {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return std::task::Poll::Ready(false);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(|_| true)
+    })
+    .await
 }

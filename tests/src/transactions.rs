@@ -11,7 +11,7 @@ use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAs
 use diesel_migrations::MigrationHarness;
 use turbodiesel::{Bypass, Connection, Db, Outcome};
 
-use crate::support::{ann, ask, assert_cached, bypass, open, open_with, teams, users};
+use crate::support::{ann, ask, assert_cached, bypass, open, open_with, poll_times, teams, users};
 
 async fn rename(connection: &mut Connection, name: &str) -> QueryResult<usize> {
     diesel::update(users::table.find(1)).set(users::name.eq(name)).execute(connection).await
@@ -55,8 +55,12 @@ async fn a_rollback_invalidates_nothing() {
     assert_eq!(result, Err(Error::RollbackTransaction));
     assert!(matches!(ann(&db).await, (name, Outcome::Hit(_)) if name == "Ann"));
     // The connection is as good as new.
-    let name: String = users::table.find(1).select(users::name).first(&mut connection).await.unwrap();
-    assert_eq!((name.as_str(), connection.outcome().unwrap().is_served_from_cache()), ("Ann", true));
+    let name: String =
+        users::table.find(1).select(users::name).first(&mut connection).await.unwrap();
+    assert_eq!(
+        (name.as_str(), connection.outcome().unwrap().is_served_from_cache()),
+        ("Ann", true)
+    );
 }
 
 #[tokio::test]
@@ -198,20 +202,6 @@ async fn a_commit_whose_caller_is_gone() {
     assert!(polls > 3, "the transaction was dropped at several places");
 }
 
-/// Polls a future so many times, waiting in between, and says whether it completed.
-async fn poll_times<F: Future>(future: F, polls: usize) -> bool {
-    let mut future = std::pin::pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return std::task::Poll::Ready(false);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(|_| true)
-    })
-    .await
-}
-
 /// Waits for whatever the dropped future left behind, and gives up a transaction left open.
 async fn drop_open_transaction(db: &Db, connection: &mut Connection) {
     // The next statement on the connection waits for a commit in flight.
@@ -302,7 +292,8 @@ struct Nothing {}
 
 #[tokio::test]
 async fn a_changed_session_is_neither_cached_nor_shared() {
-    let (database, _) = open_with("CREATE SCHEMA other; CREATE TABLE other.users (answer text)").await;
+    let (database, _) =
+        open_with("CREATE SCHEMA other; CREATE TABLE other.users (answer text)").await;
     let db = Db::builder().url(database.url()).pool_size(1).build().await.unwrap();
     let count = "SELECT count(*)::text AS answer FROM users";
     assert_cached(&db, count).await;
@@ -362,7 +353,10 @@ async fn volatile_and_locking_reads_inside_and_out() {
         bypass(&db, "SELECT name || random()::text AS answer FROM users").await,
         Bypass::VolatileFunction
     );
-    assert_eq!(bypass(&db, "SELECT now()::text AS answer FROM users").await, Bypass::StableFunction);
+    assert_eq!(
+        bypass(&db, "SELECT now()::text AS answer FROM users").await,
+        Bypass::StableFunction
+    );
 }
 
 struct Migrations;
@@ -370,9 +364,7 @@ struct Migrations;
 struct CreateNotes;
 
 impl MigrationSource<diesel::pg::Pg> for Migrations {
-    fn migrations(
-        &self,
-    ) -> diesel::migration::Result<Vec<Box<dyn Migration<diesel::pg::Pg>>>> {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<diesel::pg::Pg>>>> {
         Ok(vec![Box::new(CreateNotes)])
     }
 }
@@ -382,7 +374,8 @@ impl Migration<diesel::pg::Pg> for CreateNotes {
         &self,
         connection: &mut dyn diesel::connection::BoxableConnection<diesel::pg::Pg>,
     ) -> diesel::migration::Result<()> {
-        Ok(connection.batch_execute("CREATE TABLE notes (answer text); INSERT INTO notes VALUES ('a')")?)
+        Ok(connection
+            .batch_execute("CREATE TABLE notes (answer text); INSERT INTO notes VALUES ('a')")?)
     }
 
     fn revert(

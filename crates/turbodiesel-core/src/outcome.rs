@@ -104,10 +104,8 @@ bypass! {
     Sampling = "sampling";
     /// The answer is larger than the limit for one entry.
     TooLarge = "too_large";
-    /// The number of distinct tables or statements exceeds what is tracked.
-    TooMany = "too_many";
-    /// A bind value could not be given an identity.
-    OpaqueBind = "opaque_bind";
+    /// The statement was executed for its count of rows.
+    Executed = "executed";
     /// Another query has the same fingerprint.
     Collision = "collision";
 }

@@ -36,6 +36,13 @@ pub(crate) enum Class {
     Unknown,
 }
 
+/// Whether plans judge a function of the database's own by its folded name, instead of leaving it to
+/// the catalog in [`Plan::functions`](crate::Plan::functions).
+#[must_use]
+pub fn is_builtin(dialect: Dialect, name: &str) -> bool {
+    classify(dialect, name) != Class::Unknown
+}
+
 /// Classifies a function by its folded name.
 pub(crate) fn classify(dialect: Dialect, name: &str) -> Class {
     let lists: &[(&[&str], Class)] = match dialect {

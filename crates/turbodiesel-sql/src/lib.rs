@@ -102,6 +102,7 @@ mod view;
 mod walk;
 mod write;
 
+pub use builtins::is_builtin;
 pub use dialect::Dialect;
 pub use plan::{
     Action, ColumnRef, Columns, Conflict, ConflictOn, FunctionName, Inserted, Kind, Occurrence,

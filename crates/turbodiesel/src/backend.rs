@@ -13,7 +13,10 @@ use futures_util::stream::BoxStream;
 use turbodiesel_core::{IdentityBuilder, Weigh};
 use turbodiesel_sql::Dialect;
 
-use crate::{catalog::Catalog, error::Error};
+use crate::{
+    catalog::{Catalog, Signature},
+    error::Error,
+};
 
 /// A database that turbodiesel can serve: [`Pg`](diesel::pg::Pg), and with the feature `sqlite`
 /// [`Sqlite`](diesel::sqlite::Sqlite).
@@ -52,6 +55,9 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
 
     /// The dialect in which statements are planned.
     const DIALECT: Dialect;
+
+    /// Whether dropping the future of a statement waits for its end.
+    const DROPPING_WAITS: bool;
 
     /// Opens a connection and prepares its session.
     fn connect(target: &Self::Target) -> impl Future<Output = Result<Self::Raw, Error>> + Send;
@@ -97,8 +103,10 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     /// Whether a statement that ended in an error has certainly ended at the server too.
     fn is_settled(raw: &mut Self::Raw) -> impl Future<Output = bool> + Send;
 
-    /// A text that changes whenever the catalog does.
-    fn catalog_signature(raw: &mut Self::Raw) -> impl Future<Output = QueryResult<String>> + Send;
+    /// What the catalog is compared by.
+    fn catalog_signature(
+        raw: &mut Self::Raw,
+    ) -> impl Future<Output = QueryResult<Signature>> + Send;
 
     /// Reads the catalog.
     fn load_catalog(raw: &mut Self::Raw) -> impl Future<Output = QueryResult<Catalog>> + Send;

@@ -10,21 +10,42 @@ use std::{
 };
 
 use turbodiesel_core::{Bypass, TableName};
-use turbodiesel_sql::Plan;
+use turbodiesel_sql::{Columns, Plan, Writes};
 
 /// A snapshot of the catalog.
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// Changes whenever the catalog does; compared, never interpreted.
-    pub signature: String,
+    pub objects: String,
     /// The schemas in which an unqualified name is looked up, first match wins.
-    pub search_path: Vec<Box<str>>,
+    pub search_path: SearchPath,
     /// Schemas of the system, whose relations are never cached.
     pub system_schemas: &'static [&'static str],
     /// Tables and views outside the system's schemas, by their full name.
     pub relations: HashMap<TableName, Relation>,
-    /// Functions defined outside the system's schemas, by name, with their worst volatility.
+    /// Functions, by name, with their worst volatility. The system's are left out where the planner
+    /// knows them.
     pub functions: HashMap<Box<str>, Volatility>,
+    /// Functions that look like a column when called on a row (`users.full_name`).
+    pub row_functions: HashMap<Box<str>, Volatility>,
+    /// Operators that are not the system's, by symbol.
+    pub operators: Vec<(Box<str>, Volatility)>,
+    /// Whether a function that is not listed here may write.
+    pub unknown_may_write: bool,
+}
+
+/// The schemas in which a session looks up unqualified names, first match wins.
+pub(crate) type SearchPath = Vec<Box<str>>;
+
+/// What a catalog is compared by.
+#[derive(Debug)]
+pub struct Signature {
+    /// Changes whenever a relation, or anything attached to one, does.
+    pub objects: String,
+    /// Where this session looks names up.
+    pub search_path: SearchPath,
+    /// Whether a transaction is open that has written, so that others may never see what it sees.
+    pub uncommitted: bool,
 }
 
 /// How much of a function's result depends on something other than its arguments.
@@ -34,8 +55,10 @@ pub enum Volatility {
     Immutable,
     /// The state of the database, the session or the time.
     Stable,
-    /// Anything; it may also write.
+    /// Anything, but it writes no table.
     Volatile,
+    /// Anything, and it may write.
+    Writing,
 }
 
 /// A table or view.
@@ -143,11 +166,41 @@ impl Catalog {
         if let Some(refusal) = plan.refusal() {
             return Err((refusal.reason, refusal.detail.clone()));
         }
-        self.check_functions(plan)?;
+        for (name, volatility) in self.called(plan) {
+            refuse_function(volatility, name)?;
+        }
         for name in plan.reads() {
             self.read_relation(name, closure, seen)?;
         }
         Ok(())
+    }
+
+    /// The functions that a plan calls as far as they are not built in, with their volatility:
+    /// `None` where nobody knows. A user's function overloads a built-in one of its name, and a
+    /// column may be a function of its row.
+    fn called<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a str, Option<Volatility>)> {
+        let unlisted = plan.functions().map(|function| {
+            let name = &*function.name;
+            (name, self.functions.get(name).copied())
+        });
+        let overloaded = plan.builtins().filter_map(|function| {
+            let (name, volatility) = self.functions.get_key_value(&function.name)?;
+            Some((&**name, Some(*volatility)))
+        });
+        let of_rows = self.row_functions.iter().filter_map(|(name, volatility)| {
+            let used = plan.occurrences().iter().any(|occurrence| match &occurrence.columns {
+                Columns::All => false,
+                Columns::Only(columns) => columns.contains(name),
+            });
+            used.then_some((&**name, Some(*volatility)))
+        });
+        unlisted.chain(overloaded).chain(of_rows)
+    }
+
+    /// The worst operator of a text that the system does not define.
+    pub fn worst_operator(&self, sql: &str) -> Option<Volatility> {
+        let used = self.operators.iter().filter(|(symbol, _)| sql.contains(&**symbol));
+        used.map(|(_, volatility)| *volatility).max()
     }
 
     fn read_relation(
@@ -174,6 +227,9 @@ impl Catalog {
                 self.read_relation(read, closure, seen)?;
             }
         }
+        if self.shares_rows_with_a_foreign_table(&name) {
+            return Err((Bypass::ForeignTable, name.to_string()));
+        }
         match &relation.kind {
             RelationKind::Foreign => Err((Bypass::ForeignTable, name.to_string())),
             RelationKind::View(body) => self
@@ -186,37 +242,46 @@ impl Catalog {
         }
     }
 
-    /// A user's function shadows or overloads a built-in one of its name, so both lists are asked.
-    fn check_functions(&self, plan: &Plan) -> Result<(), Refused> {
-        for function in plan.functions() {
-            match self.functions.get(&function.name) {
-                Some(volatility) => refuse_function(*volatility, &function.name)?,
-                None => return Err((Bypass::UnknownFunction, function.name.to_string())),
+    fn shares_rows_with_a_foreign_table(&self, name: &TableName) -> bool {
+        let mut open = vec![name];
+        let mut seen = HashSet::new();
+        while let Some(name) = open.pop() {
+            let Some(relation) = self.relations.get(name).filter(|_| seen.insert(name)) else {
+                continue;
+            };
+            if matches!(relation.kind, RelationKind::Foreign) {
+                return true;
             }
+            open.extend(&relation.relatives);
         }
-        for function in plan.builtins() {
-            if let Some(volatility) = self.functions.get(&function.name) {
-                refuse_function(*volatility, &function.name)?;
-            }
-        }
-        Ok(())
+        false
     }
 
     /// Everything that a plan may write, through foreign keys, views, triggers and functions.
     pub fn write_closure(&self, plan: &Plan) -> WriteClosure {
-        let calls_volatile = plan
-            .functions()
-            .chain(plan.builtins())
-            .any(|function| self.functions.get(&function.name) == Some(&Volatility::Volatile));
-        if calls_volatile {
+        if self.calls_what_may_write(plan, &mut HashSet::new()) {
             return WriteClosure::Everything;
         }
-        let targets = match plan.writes() {
-            turbodiesel_sql::Writes::None => return WriteClosure::Tables(BTreeSet::new()),
-            turbodiesel_sql::Writes::Tables(targets) => targets,
-            turbodiesel_sql::Writes::Everything => return WriteClosure::Everything,
-        };
-        self.write_closure_of(targets.iter().map(|target| target.table.clone()))
+        match plan.writes() {
+            Writes::None => WriteClosure::Tables(BTreeSet::new()),
+            Writes::Tables(targets) => {
+                self.write_closure_of(targets.iter().map(|target| target.table.clone()))
+            }
+            Writes::Everything => WriteClosure::Everything,
+        }
+    }
+
+    /// Whether a plan calls a function that may write, itself or through a view.
+    fn calls_what_may_write(&self, plan: &Plan, seen: &mut HashSet<TableName>) -> bool {
+        let unknown = self.unknown_may_write.then_some(Volatility::Writing);
+        let calls = self
+            .called(plan)
+            .any(|(_, volatility)| volatility.or(unknown) == Some(Volatility::Writing));
+        calls
+            || plan.reads().filter_map(|name| self.resolve(name)).any(|(name, relation)| {
+                matches!(&relation.kind, RelationKind::View(body)
+                    if seen.insert(name) && self.calls_what_may_write(body, seen))
+            })
     }
 
     /// Everything that a write to these relations may write.
@@ -251,10 +316,12 @@ impl Catalog {
     }
 }
 
-fn refuse_function(volatility: Volatility, name: &str) -> Result<(), Refused> {
-    match volatility {
-        Volatility::Immutable => Ok(()),
-        Volatility::Stable => Err((Bypass::StableFunction, name.to_owned())),
-        Volatility::Volatile => Err((Bypass::VolatileFunction, name.to_owned())),
-    }
+fn refuse_function(volatility: Option<Volatility>, name: &str) -> Result<(), Refused> {
+    let reason = match volatility {
+        None => Bypass::UnknownFunction,
+        Some(Volatility::Immutable) => return Ok(()),
+        Some(Volatility::Stable) => Bypass::StableFunction,
+        Some(Volatility::Volatile | Volatility::Writing) => Bypass::VolatileFunction,
+    };
+    Err((reason, name.to_owned()))
 }

@@ -293,6 +293,16 @@ impl<B: Backend> Builder<B> {
                  millisecond",
             ));
         }
+        if statement_timeout.as_millis() > i32::MAX as u128 {
+            return Err(Error::configuration(
+                "`statement_timeout` is beyond PostgreSQL's longest, of 24 days",
+            ));
+        }
+        if pool.checkout_timeout.is_zero() {
+            return Err(Error::configuration(
+                "`checkout_timeout` is zero, so that no query could get a connection",
+            ));
+        }
         if pool.size == 0 {
             return Err(Error::configuration("`pool_size` is zero: set at least one connection"));
         }

@@ -22,6 +22,7 @@ use diesel_async::{
 use futures_core::future::BoxFuture;
 use tokio::sync::oneshot;
 use turbodiesel_core::{Bypass, Outcome};
+use turbodiesel_sql::Kind;
 
 use self::hold::lost;
 pub use self::raw_access::Touches;
@@ -84,6 +85,14 @@ pub struct Connection<B: Backend = Pg> {
     found_open: bool,
     /// The open transaction will never commit, so its writes are published as they happen.
     in_test_transaction: bool,
+    /// Names mean other tables than the catalog's until the open transaction ends.
+    names_changed: bool,
+    /// Statements may have begun or ended transactions behind the transaction manager's back, so
+    /// nothing can be concluded from what it says: writes are published as they happen, and once
+    /// more with whatever the manager commits or rolls back.
+    out_of_hand: bool,
+    /// The connection was lost in an open transaction, which is broken until it is given up.
+    lost_in_transaction: bool,
     options: ReadOptions,
     outcome: Option<Outcome>,
     /// The status while no connection is there.
@@ -103,6 +112,9 @@ impl<B: Backend> Connection<B> {
             frames: Mutex::default(),
             found_open,
             in_test_transaction: false,
+            names_changed: false,
+            out_of_hand: false,
+            lost_in_transaction: false,
             options: ReadOptions::default(),
             outcome: None,
             absent,
@@ -131,10 +143,16 @@ impl<B: Backend> Connection<B> {
         self
     }
 
-    /// How the last query was answered, `None` before the first or if it failed.
+    /// How the last query for rows was answered; `None` if there was none, if it failed, or if the
+    /// last statement was executed for its count. Pipelined queries leave it as it is.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// Whether names mean other tables than the catalog's until the transaction ends.
+    pub(crate) fn names_changed(&self) -> bool {
+        self.names_changed
     }
 
     pub(crate) fn options(&self) -> &ReadOptions {
@@ -147,7 +165,8 @@ impl<B: Backend> Connection<B> {
         let (rows, outcome) = match effect {
             Effect::Nothing => self.read(captured).await?,
             effect => {
-                let rows = self.write(effect, Collect(captured.into_query())).await?;
+                let shape = Arc::clone(&captured.shape);
+                let rows = self.write(shape, effect, Collect(captured.into_query())).await?;
                 (Rows::collected(rows), self.db.0.counters.count_bypass(Bypass::Write))
             }
         };
@@ -156,59 +175,61 @@ impl<B: Backend> Connection<B> {
     }
 
     async fn execute_captured(&mut self, captured: Captured<B>) -> QueryResult<usize> {
+        self.outcome = None;
         let effect = self.prepare(&captured.shape).await?;
-        self.write(effect, Count(captured.into_query())).await
+        let shape = Arc::clone(&captured.shape);
+        self.write(shape, effect, Count(captured.into_query())).await
     }
 
     /// Has the connection at hand, and says what a statement will do to the database and to it.
     async fn prepare(&mut self, shape: &Shape<B>) -> QueryResult<Effect> {
         self.reclaim().await?;
+        let in_frame = self.in_frame();
         match session::change(&shape.plan, &shape.sql) {
-            Change::None => return Ok(write::effect(&self.db, shape)),
-            Change::UntilTransactionEnds if self.frames().is_open() => {
-                return Ok(write::effect(&self.db, shape));
+            Change::None => {}
+            Change::Harmless if in_frame => {}
+            Change::Names if in_frame => self.names_changed = true,
+            Change::Harmless | Change::Names | Change::Session => {
+                self.checked_out()?.tainted = true;
+                // What is not understood may also begin or end a transaction.
+                self.out_of_hand |= shape.plan.kind() == Kind::Unknown;
             }
-            Change::UntilTransactionEnds | Change::Session => {}
-            // Behind the transaction manager's back: what it commits is not known.
             Change::Transaction => {
                 self.checked_out()?.tainted = true;
+                self.out_of_hand = true;
                 return Ok(Effect::Everything { schema: true });
             }
         }
-        self.checked_out()?.tainted = true;
-        Ok(write::effect(&self.db, shape))
+        Ok(match self.names_changed || self.checked_out()?.tainted {
+            true => write::effect_elsewhere(&self.db, shape),
+            false => write::effect(&self.db, shape),
+        })
     }
 
     /// Executes a statement in the open transaction, or by itself in a task that owns it.
     async fn write<S: Statement<B>>(
         &mut self,
+        shape: Arc<Shape<B>>,
         effect: Effect,
         statement: S,
     ) -> QueryResult<S::Answer> {
-        if !self.publishes_at_once() {
-            // Noted before it is sent: a dropped future leaves the statement running.
-            self.frames().add(&effect);
+        // Noted before it is sent: a dropped future leaves the statement running.
+        self.frames().add(&effect);
+        if effect == Effect::Nothing || !self.publishes_at_once() {
             self.db.0.counters.count_statement();
             let checkout = self.checked_out()?;
             let answer = statement.run(checkout.start()).await;
             return checkout.finish(answer);
         }
         self.lend(|db, mut checkout| async move {
-            let answer = match effect {
-                Effect::Nothing => {
-                    db.0.counters.count_statement();
-                    let answer = statement.run(checkout.start()).await;
-                    checkout.finish(answer)
-                }
-                effect => write::write(&db.0, &mut checkout, &effect, statement).await,
-            };
+            let answer = write::write(&db, &mut checkout, &shape, effect, statement).await;
             (checkout, answer)
         })
         .await
     }
 
     async fn read(&mut self, captured: Captured<B>) -> QueryResult<(Rows<B>, Outcome)> {
-        let tainted = self.checked_out()?.tainted;
+        let tainted = self.names_changed || self.checked_out()?.tainted;
         let reason = match () {
             () if tainted => Err(Bypass::TaintedConnection),
             () if self.in_transaction() => Err(Bypass::InTransaction),
@@ -248,7 +269,7 @@ impl<B: Backend> SimpleAsyncConnection for Connection<B> {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let shape = self.db.0.shapes.by_text(query, false);
         let effect = self.prepare(&shape).await?;
-        self.write(effect, Batch(query.to_owned())).await
+        self.write(shape, effect, Batch(query.to_owned())).await
     }
 }
 

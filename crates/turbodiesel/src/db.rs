@@ -15,7 +15,7 @@ use diesel::{QueryResult, pg::Pg};
 use diesel_async::TransactionManager;
 use tokio_util::task::TaskTracker;
 use turbodiesel_cache::{Cache, Slot, Stamps, WriteMark};
-use turbodiesel_core::{TableName, Tag, Tier};
+use turbodiesel_core::{Clock, MonotonicClock, TableName, Tag, Tier};
 
 use crate::{
     backend::Backend,
@@ -24,7 +24,7 @@ use crate::{
     error::{Error, SharedError, unable_to_send},
     handle::Handle,
     keeper::CatalogKeeper,
-    pool::{self, Checkout, Manager},
+    pool::{self, Checkout, Failures, Manager},
     shape::{Effect, Resolution, Shape, Shapes},
     stats::{Counters, PoolStats, Stats},
     transaction::{SendAsyncFnOnce, Transactions},
@@ -61,6 +61,7 @@ pub(crate) struct Inner<B: Backend> {
     pub(crate) settings: Settings,
     /// Writes in flight, which outlive the futures that started them.
     pub(crate) tasks: TaskTracker,
+    failures: Failures,
     closed: Arc<AtomicBool>,
 }
 
@@ -93,12 +94,11 @@ impl Db<diesel::sqlite::Sqlite> {
 impl<B: Backend> Db<B> {
     pub(crate) async fn open(
         target: B::Target,
-        settings: Settings,
+        mut settings: Settings,
         cache: Cache<B::Answer, SharedError>,
         stamps: Arc<Stamps>,
         classes: &[(TableName, Tier)],
     ) -> Result<Self, Error> {
-        let mut settings = settings;
         let keeper = Arc::new(CatalogKeeper::new(Arc::clone(&stamps)));
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager::<B> {
@@ -107,7 +107,8 @@ impl<B: Backend> Db<B> {
             closed: Arc::clone(&closed),
             keep_for_ever: settings.pool.keep_for_ever,
         };
-        let pool = pool::build(manager, &settings.pool).await?;
+        let failures = Failures::default();
+        let pool = pool::build(manager, &settings.pool, &failures).await?;
         settings.classes = Classes::resolve(classes, &keeper.current().catalog)?;
         let db = Self(Arc::new(Inner {
             pool,
@@ -118,6 +119,7 @@ impl<B: Backend> Db<B> {
             counters: Counters::default(),
             settings,
             tasks: TaskTracker::new(),
+            failures,
             closed,
         }));
         tokio::spawn(crate::keeper::check_at_intervals(Arc::downgrade(&db.0)));
@@ -156,10 +158,18 @@ impl<B: Backend> Db<B> {
         Ok(())
     }
 
-    /// Forgets every answer that depends on a tag: one of a table's, or one that handles were given
-    /// with [`Handle::depends_on`].
+    /// Forgets every answer that depends on a tag: one that handles were given with
+    /// [`Handle::depends_on`], or a table's, with what follows from writing it. Answers depend on whole
+    /// tables in this version, so a column or value of a table stands for the table.
     pub fn invalidate(&self, tag: &Tag) {
-        self.0.stamps.change([self.0.stamps.slot(tag)]);
+        let of_table = match tag {
+            Tag::All => Some(Effect::Everything { schema: false }),
+            Tag::Table(table) | Tag::Column { table, .. } | Tag::Value { table, .. } => {
+                self.0.effect_of([table.clone()]).ok()
+            }
+        };
+        let slots = of_table.as_ref().map_or(&[][..], Effect::slots);
+        self.0.stamps.change(slots.iter().copied().chain([self.0.slot_of(tag)]));
     }
 
     /// Forgets every answer.
@@ -214,11 +224,12 @@ impl<B: Backend> Db<B> {
         }
     }
 
-    /// Ends the handle: refuses new work, and waits until the writes in flight have ended.
+    /// Ends the handle: refuses every further query, and waits until the writes and refreshes in
+    /// flight have ended.
     ///
     /// # Errors
     ///
-    /// If writes are still running at the deadline. They go on, but nobody learns their outcome.
+    /// If some are still running at the deadline. They go on, but nobody learns their outcome.
     pub async fn close(&self, deadline: Duration) -> Result<(), Error> {
         self.0.closed.store(true, Ordering::Release);
         self.0.tasks.close();
@@ -238,10 +249,23 @@ impl<B: Backend> Inner<B> {
         if self.is_closed() {
             return Err(Error::closed());
         }
+        let start = MonotonicClock.now();
         self.pool.get_owned().await.map_err(|error| match error {
             bb8::RunError::User(error) => error,
-            bb8::RunError::TimedOut => Error::checkout(self.settings.pool.checkout_timeout),
+            bb8::RunError::TimedOut => {
+                Error::checkout(self.settings.pool.checkout_timeout, self.failures.since(start))
+            }
         })
+    }
+
+    /// The slot of a tag, which for a table's is the same however its name is spelt.
+    pub(crate) fn slot_of(&self, tag: &Tag) -> Slot {
+        if let Tag::Table(name) = tag
+            && let Some((full, _)) = self.keeper.current().catalog.resolve(name)
+        {
+            return self.stamps.slot(&Tag::Table(full));
+        }
+        self.stamps.slot(tag)
     }
 
     /// What a write to these relations may write, under the current catalog.

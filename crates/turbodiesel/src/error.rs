@@ -23,12 +23,12 @@ enum Kind {
          hold connections for a shorter time"
     )]
     Checkout { waited: Duration },
+    #[error("no connection could be opened within {waited:?}: {failure}")]
+    Unreachable { waited: Duration, failure: String },
     #[error("this `Db` is closed")]
     Closed,
-    #[error("{0} writes did not end before the deadline; their outcome is unknown")]
+    #[error("{0} writes or refreshes did not end before the deadline; their outcome is unknown")]
     Unfinished(usize),
-    #[error("the database refused: {0}")]
-    Database(#[source] DieselError),
 }
 
 impl Error {
@@ -40,8 +40,12 @@ impl Error {
         Self(Box::new(Kind::Connect { target, message: message.to_string() }))
     }
 
-    pub(crate) fn checkout(waited: Duration) -> Self {
-        Self(Box::new(Kind::Checkout { waited }))
+    /// `failure` is why connections could not be opened meanwhile.
+    pub(crate) fn checkout(waited: Duration, failure: Option<String>) -> Self {
+        Self(Box::new(match failure {
+            Some(failure) => Kind::Unreachable { waited, failure },
+            None => Kind::Checkout { waited },
+        }))
     }
 
     pub(crate) fn closed() -> Self {
@@ -50,10 +54,6 @@ impl Error {
 
     pub(crate) fn unfinished(writes: usize) -> Self {
         Self(Box::new(Kind::Unfinished(writes)))
-    }
-
-    pub(crate) fn database(source: DieselError) -> Self {
-        Self(Box::new(Kind::Database(source)))
     }
 
     /// A setting is wrong; the message names it and the values it takes.
@@ -65,7 +65,7 @@ impl Error {
     /// The database could not be reached, or refused the connection.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(*self.0, Kind::Connect { .. })
+        matches!(*self.0, Kind::Connect { .. } | Kind::Unreachable { .. })
     }
 
     /// The pool had no connection to give in time.
@@ -85,20 +85,11 @@ impl Error {
     pub fn is_unfinished(&self) -> bool {
         matches!(*self.0, Kind::Unfinished(_))
     }
-
-    /// The database answered with an error while the catalog was read.
-    #[must_use]
-    pub fn is_database(&self) -> bool {
-        matches!(*self.0, Kind::Database(_))
-    }
 }
 
 impl From<Error> for DieselError {
     fn from(error: Error) -> Self {
-        match *error.0 {
-            Kind::Database(source) => source,
-            kind => unable_to_send(kind.to_string()),
-        }
+        unable_to_send(error.to_string())
     }
 }
 

@@ -61,8 +61,7 @@ impl<B: Backend> Handle<B> {
         self
     }
 
-    /// Accepts no answer older than this, and lets none that it fills grow older. Never longer than
-    /// the tier's own ceiling.
+    /// Accepts no answer older than this. A longer time than the tier's own ceiling has no effect.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.options.max_age = Some(max_age);
@@ -88,7 +87,8 @@ impl<B: Backend> Handle<B> {
         self
     }
 
-    /// How the last query was answered, `None` before the first or if it failed.
+    /// How the last query for rows was answered; `None` if there was none, if it failed, or if the
+    /// last statement was executed for its count.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
@@ -130,6 +130,7 @@ impl<B: Backend> AsyncConnectionCore for Handle<B> {
     where
         T: QueryFragment<B> + QueryId + 'query,
     {
+        self.outcome = None;
         write::execute(&self.db, self.db.0.shapes.capture(&source, &self.options))
     }
 }

@@ -8,14 +8,25 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use diesel::QueryResult;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 use turbodiesel_cache::{Slot, Stamps};
 
-use crate::{backend::Backend, catalog::Catalog, db::Inner};
+use crate::{
+    backend::Backend,
+    catalog::{Catalog, SearchPath, Signature},
+    db::Inner,
+    error::unable_to_send,
+};
 
 /// How often the catalog is compared with the database's: a migration run elsewhere is noticed no
 /// later than this.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a check may take, so that a server that hangs holds up nothing else.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the periodic check waits for a connection of the pool before it opens its own.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A catalog with the number of its loading; everything derived from it remembers the number.
 #[derive(Debug, Default)]
@@ -39,7 +50,8 @@ impl fmt::Debug for CatalogKeeper {
 }
 
 impl CatalogKeeper {
-    /// Starts with an empty catalog, in which every table is unknown and nothing is cached.
+    /// Starts with an empty catalog, in which every table is unknown: nothing is cached, and every
+    /// write invalidates everything.
     pub(crate) fn new(stamps: Arc<Stamps>) -> Self {
         Self { current: ArcSwap::default(), stamps, checking: Mutex::new(()) }
     }
@@ -48,24 +60,65 @@ impl CatalogKeeper {
         self.current.load()
     }
 
-    /// Compares the catalog with the database's and loads it if it changed. A change invalidates
-    /// everything: what an answer depends on may have changed with it.
-    pub(crate) async fn check<B: Backend>(&self, raw: &mut B::Raw) -> QueryResult<()> {
+    /// Compares the catalog with the database's and loads it if it changed. Says along which path
+    /// names are looked up in this session.
+    ///
+    /// A check that fails leaves the empty catalog; so does one on a session that looks names up
+    /// elsewhere than it did when it was `opened`, or sees what is not committed.
+    pub(crate) async fn check<B: Backend>(
+        &self,
+        raw: &mut B::Raw,
+        opened: Option<&SearchPath>,
+    ) -> QueryResult<SearchPath> {
+        let checked = timeout(CHECK_TIMEOUT, self.compare::<B>(raw, opened)).await;
+        checked
+            .unwrap_or_else(|_| Err(unable_to_send("the catalog check timed out".to_owned())))
+            .inspect_err(|error| {
+                tracing::warn!(%error, "the catalog could not be checked: nothing is cached");
+                self.forget();
+            })
+    }
+
+    async fn compare<B: Backend>(
+        &self,
+        raw: &mut B::Raw,
+        opened: Option<&SearchPath>,
+    ) -> QueryResult<SearchPath> {
         let _checking = self.checking.lock().await;
-        let current = self.current.load_full();
-        let signature = B::catalog_signature(raw).await?;
-        if current.number > 0 && signature == current.catalog.signature {
-            return Ok(());
+        let Signature { objects, search_path, uncommitted } = B::catalog_signature(raw).await?;
+        if uncommitted || opened.is_some_and(|opened| *opened != search_path) {
+            self.forget();
+            return Ok(search_path);
         }
-        let catalog = B::load_catalog(raw).await?;
-        let relations = catalog.relations.len();
-        let number = current.number + 1;
-        // First the new catalog, then the invalidation: whoever takes its stamps after the
-        // invalidation and still holds the old catalog notices by the edition's number.
-        self.current.store(Arc::new(Edition { number, catalog }));
+        let catalog = &self.current.load_full().catalog;
+        if catalog.objects != objects || catalog.search_path != search_path {
+            let catalog = B::load_catalog(raw).await?;
+            tracing::debug!(relations = catalog.relations.len(), "catalog loaded");
+            self.install(catalog);
+        }
+        Ok(search_path)
+    }
+
+    /// Puts the empty catalog in place of one that may not be true any more, until the next check.
+    pub(crate) fn forget(&self) {
+        self.install(Catalog::default());
+    }
+
+    /// Whether the empty catalog is in place.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.current.load().catalog.search_path.is_empty()
+    }
+
+    /// A new catalog invalidates everything: what an answer depends on may have changed with it.
+    fn install(&self, catalog: Catalog) {
+        let mut catalog = Some(catalog);
+        self.current.rcu(|current| {
+            let catalog = catalog.take().unwrap_or_default();
+            Edition { number: current.number + 1, catalog }
+        });
+        // First the new catalog, then the invalidation: whoever takes stamps after the invalidation
+        // and still holds the old catalog notices by the edition's number.
         self.stamps.change([Slot::ALL]);
-        tracing::debug!(relations, edition = number, "catalog loaded");
-        Ok(())
     }
 }
 
@@ -80,20 +133,22 @@ pub(crate) async fn check_at_intervals<B: Backend>(db: Weak<Inner<B>>) {
         if db.is_closed() {
             return;
         }
-        // A busy pool is not waited for: its connections carry the application's load, and each new
-        // one checks by itself.
-        let checked = match db.checkout().await {
-            Ok(mut connection) => {
-                if connection.in_transaction() {
-                    continue;
-                }
-                let checked = db.keeper.check::<B>(connection.start()).await;
-                connection.finish(checked)
+        db.check_catalog().await;
+    }
+}
+
+impl<B: Backend> Inner<B> {
+    /// Checks the catalog on a connection of the pool, or where none becomes free soon on one of its
+    /// own.
+    pub(crate) async fn check_catalog(&self) {
+        if let Ok(Ok(mut connection)) = timeout(PATIENCE, self.checkout()).await {
+            if !connection.in_transaction() {
+                connection.check_catalog(&self.keeper).await;
             }
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = checked {
-            tracing::warn!(%error, "the catalog could not be checked");
+        } else if self.settings.pool.keep_for_ever {
+            // The only connection to its database is in use.
+        } else if let Err(error) = self.pool.dedicated_connection().await {
+            tracing::warn!(%error, "the catalog could not be checked: no connection");
         }
     }
 }

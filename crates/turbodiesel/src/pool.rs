@@ -4,7 +4,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,8 +12,12 @@ use std::{
 use bb8::ManageConnection;
 use diesel::{QueryResult, connection::TransactionManagerStatus};
 use diesel_async::{AsyncConnection, TransactionManager, pooled_connection::PoolableConnection};
+use turbodiesel_core::{Clock, MonotonicClock, Nanos};
 
-use crate::{backend::Backend, config::PoolSettings, error::Error, keeper::CatalogKeeper};
+use crate::{
+    backend::Backend, catalog::SearchPath, config::PoolSettings, error::Error,
+    keeper::CatalogKeeper,
+};
 
 /// A connection checked out of the pool, for as long as it lives.
 pub(crate) type Checkout<B> = bb8::PooledConnection<'static, Manager<B>>;
@@ -31,6 +35,8 @@ pub(crate) struct Manager<B: Backend> {
 pub(crate) struct Pooled<B: Backend> {
     raw: B::Raw,
     target: Arc<B::Target>,
+    /// Where this session looks names up, as it was opened.
+    search_path: SearchPath,
     /// The session was changed: its answers may differ from those of its siblings.
     pub(crate) tainted: bool,
     /// A statement was sent and its answer has not been seen. Still set when the connection comes
@@ -60,13 +66,13 @@ impl<B: Backend> Pooled<B> {
     /// The connection, for sending a statement. Between here and [`finish`](Self::finish) it is
     /// busy: dropped in between, it is closed and the statement cancelled.
     pub(crate) fn start(&mut self) -> &mut B::Raw {
-        self.busy = true;
+        self.busy = !B::DROPPING_WAITS;
         &mut self.raw
     }
 
     /// Like [`start`](Self::start), for a statement that begins or ends a transaction.
     pub(crate) fn start_control(&mut self) -> &mut B::Raw {
-        self.in_control = true;
+        self.in_control = !B::DROPPING_WAITS;
         self.start()
     }
 
@@ -76,6 +82,17 @@ impl<B: Backend> Pooled<B> {
         self.in_control = false;
         self.suspect = answer.is_err();
         answer
+    }
+
+    /// Checks the catalog on this session, and whether the session is as it was opened: a function
+    /// may have changed it, if only by a temporary table.
+    pub(crate) async fn check_catalog(&mut self, keeper: &CatalogKeeper) {
+        let opened = self.search_path.clone();
+        let checked = keeper.check::<B>(self.start(), Some(&opened)).await;
+        // The keeper has reported a failure.
+        if let Ok(path) = self.finish(checked) {
+            self.tainted |= path != opened;
+        }
     }
 
     /// Whether a transaction is open, which on a fresh checkout is one that somebody left behind.
@@ -109,10 +126,12 @@ impl<B: Backend> ManageConnection for Manager<B> {
             return Err(Error::closed());
         }
         let mut raw = B::connect(&self.target).await?;
-        self.keeper.check::<B>(&mut raw).await.map_err(Error::database)?;
+        // A check that fails leaves the empty catalog, with which everything works uncached.
+        let search_path = self.keeper.check::<B>(&mut raw, None).await.unwrap_or_default();
         Ok(Pooled {
             raw,
             target: Arc::clone(&self.target),
+            search_path,
             tainted: false,
             busy: false,
             in_control: false,
@@ -126,6 +145,11 @@ impl<B: Backend> ManageConnection for Manager<B> {
     async fn is_valid(&self, connection: &mut Pooled<B>) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
+        }
+        // The default path of new sessions has changed since this one was opened.
+        let path = &self.keeper.current().catalog.search_path;
+        if !path.is_empty() && *path != connection.search_path {
+            return Err(Error::connect(B::describe(&self.target), "its search path is outdated"));
         }
         let lost = connection.raw.is_broken()
             || (connection.suspect && !B::is_settled(&mut connection.raw).await);
@@ -153,6 +177,7 @@ impl<B: Backend> fmt::Debug for Manager<B> {
 pub(crate) async fn build<B: Backend>(
     manager: Manager<B>,
     settings: &PoolSettings,
+    failures: &Failures,
 ) -> Result<bb8::Pool<Manager<B>>, Error> {
     let PoolSettings { size, min_idle, checkout_timeout, keep_for_ever } = *settings;
     let first = manager.connect().await?;
@@ -160,12 +185,36 @@ pub(crate) async fn build<B: Backend>(
         .max_size(size)
         .min_idle(min_idle)
         .connection_timeout(checkout_timeout)
-        // An unreachable database is reported at once, instead of retried until the timeout.
-        .retry_connection(false);
+        .error_sink(Box::new(failures.clone()));
     if keep_for_ever {
         builder = builder.idle_timeout(None).max_lifetime(None);
     }
     let pool = builder.build_unchecked(manager);
-    pool.add(first).map_err(|_| Error::configuration("the pool has no room for a connection"))?;
+    // It has proved its point even if the pool, which fills itself meanwhile, has no room for it.
+    let _ = pool.add(first);
     Ok(pool)
+}
+
+/// Why the pool could not open a connection the last time, for the error of a checkout that waited
+/// for one in vain. bb8 tries until the timeout, and does not say why itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failures(Arc<Mutex<Option<(Nanos, String)>>>);
+
+impl Failures {
+    /// The last failure since an instant.
+    pub(crate) fn since(&self, start: Nanos) -> Option<String> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| *at >= start).map(|(_, message)| message.clone())
+    }
+}
+
+impl bb8::ErrorSink<Error> for Failures {
+    fn sink(&self, error: Error) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((MonotonicClock.now(), error.to_string()));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Error>> {
+        Box::new(self.clone())
+    }
 }

@@ -132,13 +132,11 @@ fn begin<'a, B: Backend>(
             Begun::Refused(write::refuse_control(&captured.shape.sql))
         }
         Found::Bypass(reason) => Begun::Running(Box::pin(async move {
-            match write::effect(db, &captured.shape) {
-                Effect::Nothing => live(db, captured, reason).await,
-                effect => {
-                    let rows = write::load(db, captured, effect).await?;
-                    Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
-                }
+            if write::effect(db, &captured.shape) == Effect::Nothing {
+                return live(db, captured, reason).await;
             }
+            let rows = write::load(db, captured).await?;
+            Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
         })),
     }
 }
@@ -176,7 +174,8 @@ fn access<'r, B: Backend>(
     resolution: &'r Resolution,
 ) -> Result<&'r Readable, Bypass> {
     let readable = resolution.read.as_ref().map_err(|(reason, _)| *reason)?;
-    if !db.0.settings.enabled {
+    // A closed `Db` goes on to the checkout, which says so.
+    if !db.0.settings.enabled || db.0.is_closed() {
         return Err(Bypass::Disabled);
     }
     if options.bypass {
@@ -337,9 +336,8 @@ pub(crate) fn refresh_if_due<B: Backend>(
     let Some(lead) = refresh else { return };
     let task_db = db.clone();
     db.0.tasks.spawn(async move {
-        let sql = Arc::clone(&captured.shape.sql);
-        if let Err(error) = lead_read(&task_db, lead, captured).await {
-            tracing::debug!(%error, %sql, "a refresh failed");
+        if lead_read(&task_db, lead, captured).await.is_err() {
+            tracing::debug!("a refresh failed");
         }
     });
 }

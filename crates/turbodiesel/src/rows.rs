@@ -4,13 +4,17 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
     vec,
 };
 
 use diesel::QueryResult;
 use futures_core::Stream;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 
 use crate::{backend::Backend, pool::Checkout};
 
@@ -20,8 +24,13 @@ pub struct Rows<B: Backend>(Source<B>);
 enum Source<B: Backend> {
     Answer { answer: Arc<B::Answer>, next: usize },
     Collected(vec::IntoIter<B::Row>),
-    // The stream is declared first, so that it is dropped before its connection returns to the pool.
-    Live { rows: BoxStream<'static, QueryResult<B::Row>>, _connection: Option<Checkout<B>> },
+    Live(Live<B>),
+}
+
+/// Rows as they arrive, and the connection that they come over unless the caller holds it.
+struct Live<B: Backend> {
+    rows: BoxStream<'static, QueryResult<B::Row>>,
+    connection: Option<Checkout<B>>,
 }
 
 impl<B: Backend> Rows<B> {
@@ -35,9 +44,42 @@ impl<B: Backend> Rows<B> {
 
     pub(crate) fn live(
         rows: BoxStream<'static, QueryResult<B::Row>>,
-        connection: Option<Checkout<B>>,
+        mut connection: Option<Checkout<B>>,
     ) -> Self {
-        Self(Source::Live { rows, _connection: connection })
+        if let Some(connection) = &mut connection {
+            // Until the last row has arrived.
+            connection.start();
+        }
+        Self(Source::Live(Live { rows, connection }))
+    }
+}
+
+impl<B: Backend> Live<B> {
+    /// The last row has arrived: the connection may be used again.
+    fn end(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            let _ = connection.finish(Ok(()));
+        }
+    }
+}
+
+/// How long a stream that was left in the middle is given to end by itself. `first()` leaves every
+/// stream, mostly when nothing but its end is to come.
+const GRACE: Duration = Duration::from_millis(100);
+
+impl<B: Backend> Drop for Live<B> {
+    /// Leaves the connection busy, to be closed and the statement cancelled, unless the stream ends
+    /// soon: nobody else should wait for what is still to come.
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut rows = std::mem::replace(&mut self.rows, stream::empty().boxed());
+        runtime.spawn(async move {
+            let drained = async { while let Some(Ok(_)) = rows.next().await {} };
+            if tokio::time::timeout(GRACE, drained).await.is_ok() {
+                let _ = connection.finish(Ok(()));
+            }
+        });
     }
 }
 
@@ -54,7 +96,13 @@ impl<B: Backend> Stream for Rows<B> {
                 Poll::Ready(row.map(Ok))
             }
             Source::Collected(rows) => Poll::Ready(rows.next().map(Ok)),
-            Source::Live { rows, .. } => rows.poll_next_unpin(context),
+            Source::Live(live) => {
+                let row = ready!(live.rows.poll_next_unpin(context));
+                if !matches!(row, Some(Ok(_))) {
+                    live.end();
+                }
+                Poll::Ready(row)
+            }
         }
     }
 }
@@ -64,7 +112,7 @@ impl<B: Backend> fmt::Debug for Rows<B> {
         let source = match &self.0 {
             Source::Answer { .. } => "Answer",
             Source::Collected(_) => "Collected",
-            Source::Live { .. } => "Live",
+            Source::Live(_) => "Live",
         };
         f.debug_tuple("Rows").field(&source).finish()
     }

@@ -8,22 +8,33 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use diesel::{
     QueryResult,
     query_builder::{QueryBuilder, QueryFragment, QueryId},
 };
-use quick_cache::sync::Cache as QuickCache;
+use quick_cache::{Weighter, sync::Cache as QuickCache};
 use turbodiesel_cache::{Key, Slot, Stamps};
 use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, Tag, Tier};
-use turbodiesel_sql::{Kind, Plan, Planner};
+use turbodiesel_sql::{Kind, Plan, plan};
 
 use crate::{
-    backend::Backend, catalog::WriteClosure, config::Classes, keeper::Edition, options::ReadOptions,
+    backend::Backend,
+    catalog::{Volatility, WriteClosure},
+    config::Classes,
+    keeper::Edition,
+    options::ReadOptions,
 };
 
-/// How many shapes are remembered. A forgotten shape is planned again, under a new number.
+/// How many shapes are remembered by the types of their queries.
 const REMEMBERED: usize = 10_000;
+
+/// How many bytes of SQL are remembered, with [`OVERHEAD`] for each statement. A forgotten shape is
+/// planned again, under a new number.
+const REMEMBERED_BYTES: u64 = 16 << 20;
+
+/// A guess at what a shape weighs beside its text.
+const OVERHEAD: u64 = 1 << 10;
 
 /// How many statements are kept prepared on each connection; later ones are prepared per execution.
 /// Diesel's statement cache has no bound of its own.
@@ -34,9 +45,9 @@ pub(crate) struct Shape<B: Backend> {
     /// Never used twice, so it stands for the SQL in an identity.
     number: u64,
     pub(crate) sql: Arc<str>,
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) plan: Plan,
     pub(crate) shared: B::Shared,
-    may_prepare: bool,
+    prepared: Option<Prepared>,
     resolution: ArcSwapOption<Resolution>,
 }
 
@@ -79,6 +90,10 @@ impl Effect {
         }
     }
 
+    pub(crate) fn changes_schema(&self) -> bool {
+        matches!(self, Effect::Everything { schema: true })
+    }
+
     pub(crate) fn slots(&self) -> &[Slot] {
         match self {
             Effect::Nothing => &[],
@@ -89,28 +104,43 @@ impl Effect {
 }
 
 impl<B: Backend> Shape<B> {
-    /// The resolution under the current catalog.
+    /// The resolution under a catalog.
     pub(crate) fn resolve(
         &self,
         edition: &Edition,
         stamps: &Stamps,
         classes: &Classes,
-    ) -> arc_swap::Guard<Option<Arc<Resolution>>> {
+    ) -> Guard<Option<Arc<Resolution>>> {
         let known = self.resolution.load();
         if known.as_ref().is_some_and(|known| known.edition == edition.number) {
             return known;
         }
-        let resolution = resolve(&self.plan, edition, stamps, classes);
-        self.resolution.store(Some(Arc::new(resolution)));
-        self.resolution.load()
+        let resolution = Some(Arc::new(resolve(&self.plan, &self.sql, edition, stamps, classes)));
+        self.resolution.store(resolution.clone());
+        // Not what is stored now: a slower thread may have put back an older one.
+        Guard::from_inner(resolution)
     }
 }
 
-fn resolve(plan: &Plan, edition: &Edition, stamps: &Stamps, classes: &Classes) -> Resolution {
+fn resolve(
+    plan: &Plan,
+    sql: &str,
+    edition: &Edition,
+    stamps: &Stamps,
+    classes: &Classes,
+) -> Resolution {
     let Edition { number, catalog } = edition;
     // Whatever is not a plain write may have changed the schema.
-    let effect = Effect::of(catalog.write_closure(plan), stamps, plan.kind() != Kind::Write);
+    let may_change_schema = plan.kind() != Kind::Write;
+    let operator = catalog.worst_operator(sql);
+    let effect = match operator {
+        Some(Volatility::Writing) => Effect::Everything { schema: may_change_schema },
+        _ => Effect::of(catalog.write_closure(plan), stamps, may_change_schema),
+    };
     let read = match plan.kind() {
+        Kind::Read if operator.is_some() => {
+            Err((Bypass::StableFunction, "an operator that is not the system's".to_owned()))
+        }
         Kind::Read if effect == Effect::Nothing => catalog.read_closure(plan).map(|closure| {
             let class = closure.tables.iter().map(|table| classes.tier(table)).min();
             let tier = match plan.is_aggregate() {
@@ -160,22 +190,47 @@ impl<B: Backend> Captured<B> {
 pub(crate) struct Shapes<B: Backend> {
     /// Queries that Diesel can tell apart by type alone, so that their SQL is rendered once.
     by_type: QuickCache<TypeId, Arc<Shape<B>>>,
-    by_text: QuickCache<Arc<str>, Arc<Shape<B>>>,
-    planner: Planner,
+    by_text: QuickCache<Arc<str>, Arc<Shape<B>>, TextWeight>,
     key: FingerprintKey,
     next: AtomicU64,
-    prepared: AtomicU32,
+    /// How many shapes are to be kept prepared.
+    prepared: Arc<AtomicU32>,
+}
+
+/// The right of a shape to be kept prepared, returned when it is forgotten.
+struct Prepared(Arc<AtomicU32>);
+
+impl Prepared {
+    fn claim(count: &Arc<AtomicU32>) -> Option<Self> {
+        let claimed = Self(Arc::clone(count));
+        // Where there were enough already it is given back at once, by dropping it.
+        (count.fetch_add(1, Ordering::Relaxed) < PREPARED).then_some(claimed)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone)]
+struct TextWeight;
+
+impl<B: Backend> Weighter<Arc<str>, Arc<Shape<B>>> for TextWeight {
+    fn weight(&self, sql: &Arc<str>, _: &Arc<Shape<B>>) -> u64 {
+        sql.len() as u64 + OVERHEAD
+    }
 }
 
 impl<B: Backend> Shapes<B> {
     pub(crate) fn new() -> Self {
         Self {
             by_type: QuickCache::new(REMEMBERED),
-            by_text: QuickCache::new(REMEMBERED),
-            planner: Planner::new(B::DIALECT),
+            by_text: QuickCache::with_weighter(REMEMBERED, REMEMBERED_BYTES, TextWeight),
             key: FingerprintKey::random(),
             next: AtomicU64::new(0),
-            prepared: AtomicU32::new(0),
+            prepared: Arc::default(),
         }
     }
 
@@ -204,7 +259,7 @@ impl<B: Backend> Shapes<B> {
         let fingerprint = self.key.fingerprint(identity.as_bytes());
         Ok(Captured {
             identity: Identity { fingerprint, bytes: identity.into_bytes() },
-            prepare: safe && shape.may_prepare,
+            prepare: safe && shape.prepared.is_some(),
             shape,
             binds,
         })
@@ -216,13 +271,12 @@ impl<B: Backend> Shapes<B> {
             return shape;
         }
         let sql: Arc<str> = sql.into();
-        let may_prepare = safe && self.prepared.fetch_add(1, Ordering::Relaxed) < PREPARED;
         let shape = Arc::new(Shape {
             number: self.next.fetch_add(1, Ordering::Relaxed),
-            plan: self.planner.plan(&sql),
+            plan: plan(B::DIALECT, &sql),
             sql: Arc::clone(&sql),
             shared: B::Shared::default(),
-            may_prepare,
+            prepared: if safe { Prepared::claim(&self.prepared) } else { None },
             resolution: ArcSwapOption::empty(),
         });
         self.by_text.insert(sql, Arc::clone(&shape));

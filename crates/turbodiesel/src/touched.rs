@@ -8,27 +8,28 @@ use crate::shape::Effect;
 
 /// The union of effects.
 #[derive(Debug, Default)]
-pub(crate) struct Touched {
+struct Touched {
     slots: BTreeSet<Slot>,
-    schema: bool,
+    /// Whether the effects include everything, and if so whether the schema.
+    everything: Option<bool>,
 }
 
 impl Touched {
-    pub(crate) fn add(&mut self, effect: &Effect) {
-        self.slots.extend(effect.slots());
-        self.schema |= matches!(effect, Effect::Everything { schema: true });
-    }
-
-    fn merge(&mut self, inner: Touched) {
-        self.slots.extend(inner.slots);
-        self.schema |= inner.schema;
+    fn add(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Tables(slots) => self.slots.extend(slots.iter()),
+            Effect::Everything { schema } => {
+                self.everything = Some(*schema || self.everything == Some(true));
+            }
+        }
     }
 
     fn effect(&self) -> Effect {
-        match self.slots.first() {
-            None => Effect::Nothing,
-            Some(&Slot::ALL) => Effect::Everything { schema: self.schema },
-            Some(_) => Effect::Tables(Arc::from_iter(self.slots.iter().copied())),
+        match self.everything {
+            Some(schema) => Effect::Everything { schema },
+            None if self.slots.is_empty() => Effect::Nothing,
+            None => Effect::Tables(Arc::from_iter(self.slots.iter().copied())),
         }
     }
 }
@@ -51,24 +52,6 @@ impl Frames {
         self.0.pop();
     }
 
-    /// Ends the innermost frame. A savepoint's writes become its parent's; where there is no parent,
-    /// they are handed out.
-    pub(crate) fn release(&mut self) -> Option<Effect> {
-        let inner = self.0.pop()?;
-        match self.0.last_mut() {
-            Some(outer) => {
-                outer.merge(inner);
-                None
-            }
-            None => Some(inner.effect()),
-        }
-    }
-
-    /// Forgets frames beyond a depth: those that ended unseen.
-    pub(crate) fn truncate(&mut self, depth: usize) {
-        self.0.truncate(depth);
-    }
-
     /// Notes a write in the innermost frame.
     pub(crate) fn add(&mut self, effect: &Effect) {
         if let Some(innermost) = self.0.last_mut() {
@@ -76,12 +59,29 @@ impl Frames {
         }
     }
 
+    /// Brings the frames in line with the depth at which the transaction really is, however it got
+    /// there. Frames that have ended pass what they wrote on to the one outside; the effect of those
+    /// that have none is handed out. A frame that nobody announced may hold anything.
+    pub(crate) fn settle(&mut self, depth: usize) -> Effect {
+        let mut ended = Touched::default();
+        while self.0.len() > depth
+            && let Some(inner) = self.0.pop()
+        {
+            self.0.last_mut().unwrap_or(&mut ended).add(&inner.effect());
+        }
+        while self.0.len() < depth {
+            let mut unannounced = Touched::default();
+            unannounced.add(&Effect::Everything { schema: true });
+            self.0.push(unannounced);
+        }
+        ended.effect()
+    }
+
     /// What a commit of the outermost frame would publish.
     pub(crate) fn effect(&self) -> Effect {
         let mut all = Touched::default();
         for frame in &self.0 {
-            all.slots.extend(&frame.slots);
-            all.schema |= frame.schema;
+            all.add(&frame.effect());
         }
         all.effect()
     }
@@ -94,12 +94,13 @@ mod tests {
 
     use super::*;
 
+    const ALL: Effect = Effect::Everything { schema: true };
+
     fn tables(names: &[&str]) -> Effect {
         let stamps = Stamps::new(Arc::new(MonotonicClock), StampsOptions::default());
         // Slots are handed out in order, so the same order gives the same slots.
-        let known: Vec<Slot> = ["a", "b", "c"]
-            .map(|name| stamps.slot(&Tag::Table(TableName::unqualified(name))))
-            .into();
+        let known =
+            ["a", "b", "c"].map(|name| stamps.slot(&Tag::Table(TableName::unqualified(name))));
         Effect::Tables(
             names.iter().map(|name| known[(name.as_bytes()[0] - b'a') as usize]).collect(),
         )
@@ -117,16 +118,23 @@ mod tests {
     }
 
     #[test]
-    fn a_released_savepoint_joins_its_parent() {
+    fn what_ended_joins_what_is_open() {
         let mut frames = Frames::default();
         frames.begin();
         frames.begin();
         frames.add(&tables(&["b"]));
-        frames.release();
+        assert_eq!(frames.settle(1), Effect::Nothing);
         frames.add(&tables(&["a"]));
         assert_eq!(frames.effect(), tables(&["a", "b"]));
-        frames.roll_back();
+        assert_eq!(frames.settle(0), tables(&["a", "b"]));
         assert!(!frames.is_open());
+    }
+
+    #[test]
+    fn what_was_begun_unseen_may_hold_anything() {
+        let mut frames = Frames::default();
+        assert_eq!(frames.settle(1), Effect::Nothing);
+        assert_eq!(frames.settle(0), ALL);
     }
 
     #[test]
@@ -134,8 +142,8 @@ mod tests {
         let mut frames = Frames::default();
         frames.begin();
         frames.add(&tables(&["a"]));
-        frames.add(&Effect::Everything { schema: true });
+        frames.add(&ALL);
         frames.add(&Effect::Everything { schema: false });
-        assert_eq!(frames.effect(), Effect::Everything { schema: true });
+        assert_eq!(frames.effect(), ALL);
     }
 }

@@ -5,7 +5,11 @@ use std::future::Future;
 use diesel::{QueryResult, connection::TransactionManagerStatus, result::Error as DieselError};
 use diesel_async::{AsyncConnection, TransactionManager};
 
-use crate::{backend::Backend, connection::Connection, shape::Effect, write};
+use crate::{
+    backend::Backend, connection::Connection, error::unable_to_send, shape::Effect, write,
+};
+
+const OUT_OF_TIME: &str = "the server has not answered the commit in time";
 
 /// An async function whose future is `Send`.
 ///
@@ -33,7 +37,8 @@ where
 #[derive(Debug)]
 pub struct Transactions;
 
-type Inner<B> = <<B as crate::backend::Internals>::Raw as AsyncConnection>::TransactionManager;
+/// The transaction manager underneath.
+type Raw<B> = <<B as crate::backend::Internals>::Raw as AsyncConnection>::TransactionManager;
 
 impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
     type TransactionStateData = TransactionManagerStatus;
@@ -41,46 +46,52 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
     async fn begin_transaction(connection: &mut Connection<B>) -> QueryResult<()> {
         connection.reclaim().await?;
         let checkout = connection.checked_out()?;
-        let begun = Inner::<B>::begin_transaction(checkout.start_control()).await;
+        let begun = Raw::<B>::begin_transaction(checkout.start_control()).await;
         checkout.finish(begun)?;
         connection.begin_frame();
         Ok(())
     }
 
     async fn rollback_transaction(connection: &mut Connection<B>) -> QueryResult<()> {
-        connection.reclaim().await?;
+        connection.reclaim().await.inspect_err(|_| connection.give_up_frame())?;
         let checkout = connection.checked_out()?;
-        let rolled_back = Inner::<B>::rollback_transaction(checkout.start_control()).await;
+        let rolled_back = Raw::<B>::rollback_transaction(checkout.start_control()).await;
         let rolled_back = checkout.finish(rolled_back);
-        // Even where the rollback itself failed: the connection is broken then, and the server rolls
-        // back whatever was open on it.
-        connection.roll_back_frame();
+        match rolled_back {
+            Ok(()) => connection.roll_back_frame(),
+            Err(_) => connection.sync_frames(),
+        }
         rolled_back
     }
 
     async fn commit_transaction(connection: &mut Connection<B>) -> QueryResult<()> {
-        connection.reclaim().await?;
+        connection.reclaim().await.inspect_err(|_| connection.give_up_frame())?;
         if connection.depth()? > 1 {
             let checkout = connection.checked_out()?;
-            let released = Inner::<B>::commit_transaction(checkout.start_control()).await;
-            checkout.finish(released)?;
-            connection.release_frame();
-            return Ok(());
+            let released = Raw::<B>::commit_transaction(checkout.start_control()).await;
+            let released = checkout.finish(released);
+            connection.sync_frames();
+            return released;
         }
         let effect = connection.frames().effect();
         let committed = connection
             .lend(|db, mut checkout| async move {
                 let mark = (effect != Effect::Nothing).then(|| db.0.mark(&effect));
-                let committed = Inner::<B>::commit_transaction(checkout.start_control()).await;
-                let committed = checkout.finish(committed);
+                let deadline = db.0.settings.mark_lifetime;
+                let commit = Raw::<B>::commit_transaction(checkout.start_control());
+                // Out of time, the connection is left busy and closed, and the mark unsettled.
+                let committed = match tokio::time::timeout(deadline, commit).await {
+                    Ok(committed) => checkout.finish(committed),
+                    Err(_) => return (checkout, Err(unable_to_send(OUT_OF_TIME.to_owned()))),
+                };
                 if let Some(mark) = mark {
-                    let error = committed.as_ref().err();
-                    write::settle(&db.0, &mut checkout, mark, &effect, error).await;
+                    let (schema, failed) = (effect.changes_schema(), committed.is_err());
+                    write::settle(&db.0, &mut checkout, mark, schema, failed).await;
                 }
                 (checkout, committed)
             })
             .await;
-        connection.end_frames();
+        connection.sync_frames();
         committed
     }
 

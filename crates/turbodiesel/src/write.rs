@@ -30,29 +30,23 @@ pub(crate) fn execute<B: Backend>(
         if needs_a_session(&captured.shape) {
             return Err(refuse_control(&captured.shape.sql));
         }
-        let shape = Arc::clone(&captured.shape);
-        let effect = effect(db, &shape);
-        let query = captured.into_query();
-        if effect == Effect::Nothing {
+        if effect(db, &captured.shape) == Effect::Nothing {
             let mut connection = db.0.checkout().await?;
-            db.0.counters.count_bypass(Bypass::Requested);
+            db.0.counters.count_bypass(Bypass::Executed);
             db.0.counters.count_statement();
-            let raw = connection.start();
+            let (raw, query) = (connection.start(), captured.into_query());
             let count = AsyncConnectionCore::execute_returning_count(raw, query).await;
             return connection.finish(count);
         }
-        in_a_task(db, &shape, effect, Count(query)).await
+        let shape = Arc::clone(&captured.shape);
+        in_a_task(db, shape, Count(captured.into_query())).await
     })
 }
 
 /// Executes a statement that writes, for its rows.
-pub(crate) async fn load<B: Backend>(
-    db: &Db<B>,
-    captured: Captured<B>,
-    effect: Effect,
-) -> QueryResult<Rows<B>> {
+pub(crate) async fn load<B: Backend>(db: &Db<B>, captured: Captured<B>) -> QueryResult<Rows<B>> {
     let shape = Arc::clone(&captured.shape);
-    in_a_task(db, &shape, effect, Collect(captured.into_query())).await.map(Rows::collected)
+    in_a_task(db, shape, Collect(captured.into_query())).await.map(Rows::collected)
 }
 
 /// Executes a batch of statements as one write.
@@ -61,22 +55,26 @@ pub(crate) async fn batch<B: Backend>(db: &Db<B>, sql: &str) -> QueryResult<()> 
     if needs_a_session(&shape) {
         return Err(refuse_control(sql));
     }
-    in_a_task(db, &shape, effect(db, &shape), Batch(sql.to_owned())).await
+    in_a_task(db, shape, Batch(sql.to_owned())).await
 }
 
 async fn in_a_task<B: Backend, S: Statement<B>>(
     db: &Db<B>,
-    shape: &Shape<B>,
-    effect: Effect,
+    shape: Arc<Shape<B>>,
     statement: S,
 ) -> QueryResult<S::Answer> {
-    // What is not understood may change the session as well.
-    let may_taint = shape.plan.kind() == Kind::Unknown;
     let task_db = db.clone();
     db.0.owned(async move {
         let mut connection = task_db.0.checkout().await?;
-        connection.tainted |= may_taint;
-        write(&task_db.0, &mut connection, &effect, statement).await
+        // What is not understood may change the session as well.
+        connection.tainted |= shape.plan.kind() == Kind::Unknown;
+        let answer = write(&task_db, &mut connection, &shape, Effect::Nothing, statement).await;
+        drop(connection);
+        // If the session's own word could not be taken for what the catalog is now, ask another.
+        if task_db.0.keeper.is_forgotten() {
+            task_db.0.check_catalog().await;
+        }
+        answer
     })
     .await
 }
@@ -87,22 +85,55 @@ pub(crate) fn effect<B: Backend>(db: &Db<B>, shape: &Shape<B>) -> Effect {
     resolution.as_ref().expect("resolving leaves a resolution").effect.clone()
 }
 
-/// Marks, runs, and lifts the mark when the outcome is known.
+/// What a statement may write on a session whose names may mean other tables than the catalog's.
+pub(crate) fn effect_elsewhere<B: Backend>(db: &Db<B>, shape: &Shape<B>) -> Effect {
+    match effect(db, shape) {
+        Effect::Nothing => Effect::Nothing,
+        Effect::Tables(_) => Effect::Everything { schema: false },
+        everything => everything,
+    }
+}
+
+/// Marks, runs, and lifts the mark when the outcome is known. `more` is written besides.
 ///
-/// The mark is set with the connection in hand, so it stands for as long as the statement runs and
-/// not while it waits for the pool.
+/// Everything is decided with the connection in hand: the mark stands for as long as the statement
+/// runs and not while it waits for the pool, and what hangs on the tables is what the catalog says
+/// then.
 pub(crate) async fn write<B: Backend, S: Statement<B>>(
-    db: &Inner<B>,
+    db: &Db<B>,
     connection: &mut Pooled<B>,
-    effect: &Effect,
+    shape: &Shape<B>,
+    more: Effect,
     statement: S,
 ) -> QueryResult<S::Answer> {
-    let mark = db.mark(effect);
-    db.counters.count_statement();
-    let result = statement.run(connection.start()).await;
-    let result = connection.finish(result);
-    settle(db, connection, mark, effect, result.as_ref().err()).await;
-    result
+    let effect_now = |connection: &Pooled<B>| match connection.tainted {
+        true => effect_elsewhere(db, shape),
+        false => effect(db, shape),
+    };
+    let (mut edition, mut effect) = (db.0.keeper.current().number, effect_now(connection));
+    let mut mark = db.0.mark(&effect);
+    mark.add(more.slots().iter().copied());
+    db.0.counters.count_statement();
+    let answer =
+        match tokio::time::timeout(db.0.settings.mark_lifetime, statement.run(connection.start()))
+            .await
+        {
+            Ok(answer) => connection.finish(answer),
+            Err(_) => {
+                // Left busy, the connection is closed and the statement cancelled.
+                mark.unknown();
+                return Err(unable_to_send("the server has not answered in time".to_owned()));
+            }
+        };
+    // Under a catalog that came meanwhile, the write may have written more.
+    while db.0.keeper.current().number != edition {
+        edition = db.0.keeper.current().number;
+        effect = effect_now(connection);
+        mark.add(effect.slots().iter().copied());
+    }
+    let changes_schema = effect.changes_schema() || more.changes_schema();
+    settle(&db.0, connection, mark, changes_schema, answer.is_err()).await;
+    answer
 }
 
 /// Lifts the mark of a statement that has ended, or leaves it standing where nobody knows whether it
@@ -111,13 +142,12 @@ pub(crate) async fn settle<B: Backend>(
     db: &Inner<B>,
     connection: &mut Pooled<B>,
     mark: WriteMark,
-    effect: &Effect,
-    error: Option<&DieselError>,
+    changes_schema: bool,
+    failed: bool,
 ) {
-    if error.is_some() {
+    if failed {
         let settled = B::is_settled(connection.start()).await;
-        let settled = connection.finish(Ok(settled)) == Ok(true);
-        if !settled {
+        if connection.finish(Ok(settled)) != Ok(true) {
             tracing::warn!(
                 "the outcome of a write is unknown: its tables stay uncached for a while"
             );
@@ -126,13 +156,9 @@ pub(crate) async fn settle<B: Backend>(
             return;
         }
     }
-    if matches!(effect, Effect::Everything { schema: true }) {
+    if changes_schema {
         // Before the mark is lifted, so that nothing is kept under what the catalog was before.
-        let checked = db.keeper.check::<B>(connection.start()).await;
-        let checked = connection.finish(checked);
-        if let Err(error) = checked {
-            tracing::warn!(%error, "the catalog could not be checked after a change of schema");
-        }
+        connection.check_catalog(&db.keeper).await;
     }
     // A statement that failed may still have changed something (`INSERT OR FAIL`, batches). To
     // invalidate in vain costs a miss.
@@ -148,20 +174,27 @@ pub(crate) fn needs_a_session<B: Backend>(shape: &Shape<B>) -> bool {
 
 /// The error of a statement that needs a session, on a handle that has none.
 pub(crate) fn refuse_control(sql: &str) -> DieselError {
-    let statement = sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    unable_to_send(format!(
-        "`{statement}` controls a transaction or a session, and this handle uses another connection \
-         for every statement: use `db.transaction(…)`, or `db.connection()` and run it there"
-    ))
+    refuse(
+        sql,
+        "controls a transaction or a session, and this handle uses another connection for every \
+         statement: use `db.transaction(…)`, or `db.connection()` and run it there",
+    )
 }
 
 /// The error of a statement that must not run beside others on one connection.
 pub(crate) fn refuse_pipelined(sql: &str) -> DieselError {
-    let statement = sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    unable_to_send(format!(
-        "`{statement}` may change the session or anything else, so it cannot run beside other \
-         statements through `&Connection`: run it through `&mut Connection`"
-    ))
+    refuse(
+        sql,
+        "may change the session or anything else, so it cannot run beside other statements through \
+         `&Connection`: run it through `&mut Connection`",
+    )
+}
+
+/// Names the statement by its first word: the rest may hold values.
+fn refuse(sql: &str, reason: &str) -> DieselError {
+    let first = sql.split_whitespace().next().unwrap_or_default();
+    let keyword: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
+    unable_to_send(format!("this `{}` statement {reason}", keyword.to_uppercase()))
 }
 
 impl<B: Backend> SimpleAsyncConnection for &Db<B> {

@@ -1,21 +1,35 @@
-//! Who has the pool connection: the caller, or a task that will give it back.
+//! Who has the pool connection, the caller or a task that will give it back; and what is open on it.
 
 use std::{
     future::Future,
     sync::{MutexGuard, PoisonError},
 };
 
-use diesel::{QueryResult, connection::TransactionManagerStatus};
+use diesel::{
+    QueryResult, connection::TransactionManagerStatus, result::Error::BrokenTransactionManager,
+};
 use diesel_async::{AsyncConnection, TransactionManager};
 use tokio::sync::oneshot;
 
 use super::Connection;
-use crate::{backend::Backend, db::Db, error::unable_to_send, pool::Checkout, touched::Frames};
+use crate::{
+    backend::Backend, db::Db, error::unable_to_send, pool::Checkout, shape::Effect, touched::Frames,
+};
 
 impl<B: Backend> Connection<B> {
     /// Whether a transaction is open, so that only the database knows what is visible.
     pub(crate) fn in_transaction(&self) -> bool {
-        self.found_open || self.frames().is_open()
+        self.found_open || self.in_frame()
+    }
+
+    /// Whether a transaction was begun here.
+    pub(crate) fn in_frame(&self) -> bool {
+        self.frames().is_open()
+    }
+
+    /// Whether a write is invalidated when it is done, instead of with a commit to come alone.
+    pub(crate) fn publishes_at_once(&self) -> bool {
+        self.in_test_transaction || self.out_of_hand || !self.in_frame()
     }
 
     pub(crate) fn frames(&self) -> MutexGuard<'_, Frames> {
@@ -28,14 +42,12 @@ impl<B: Backend> Connection<B> {
         self.slot.as_mut().ok_or_else(lost)
     }
 
-    /// The connection through a shared reference.
+    /// The connection through a shared reference, in a state that is known.
     pub(crate) fn shared(&self) -> QueryResult<&Checkout<B>> {
-        self.slot.as_ref().ok_or_else(lost)
-    }
-
-    /// Whether a write is invalidated when it is done, instead of with a commit to come.
-    pub(crate) fn publishes_at_once(&self) -> bool {
-        self.in_test_transaction || !self.frames().is_open()
+        if self.lost_in_transaction {
+            return Err(BrokenTransactionManager);
+        }
+        self.slot.as_ref().filter(|checkout| !checkout.in_control).ok_or_else(lost)
     }
 
     /// Waits for a task that has the connection, and replaces one that cannot be used any more.
@@ -44,21 +56,25 @@ impl<B: Backend> Connection<B> {
             // If the task died, so did the connection; whatever was open on it is rolled back.
             self.slot = returning.await.ok();
             self.returning = None;
-            // The task may have ended the transaction for a caller that stopped waiting.
-            let depth = self.status().transaction_depth().ok().flatten();
-            self.frames().truncate(depth.map_or(0, |depth| depth.get() as usize));
+            self.sync_frames();
         }
         // A `BEGIN` or `ROLLBACK` was sent and nobody saw what became of it: the server and the
         // transaction manager may disagree, so nothing must be built on it.
         if self.slot.as_ref().is_some_and(|checkout| checkout.in_control) {
             self.slot = None;
+            // In an open transaction another connection cannot take its place: what comes next would
+            // be committed without what came before.
+            self.lost_in_transaction = self.in_frame();
+        }
+        if self.lost_in_transaction {
+            return Err(BrokenTransactionManager);
         }
         if self.slot.is_none() {
             let mut checkout = self.db.0.checkout().await?;
             self.found_open = checkout.in_transaction();
-            self.in_test_transaction = false;
-            self.frames().truncate(0);
+            (self.in_test_transaction, self.out_of_hand) = (false, false);
             self.slot = Some(checkout);
+            self.sync_frames();
         }
         Ok(())
     }
@@ -74,17 +90,20 @@ impl<B: Backend> Connection<B> {
         let checkout = self.slot.take().ok_or_else(lost)?;
         let (give_back, returning) = oneshot::channel();
         self.returning = Some(returning);
-        let task = task(self.db.clone(), checkout);
-        let result = self
-            .db
-            .0
-            .owned(async move {
-                let (checkout, result) = task.await;
-                // If nobody waits any more, the pool gets it.
-                let _ = give_back.send(checkout);
-                result
-            })
-            .await;
+        let db = self.db.clone();
+        let task = task(db.clone(), checkout);
+        let owned = async move {
+            let (checkout, result) = task.await;
+            // If nobody waits any more, the pool gets it.
+            let _ = give_back.send(checkout);
+            if db.0.keeper.is_forgotten() {
+                // Not waited for: it may need the very connection that was at work here.
+                let task_db = db.clone();
+                db.0.tasks.spawn(async move { task_db.0.check_catalog().await });
+            }
+            result
+        };
+        let result = self.db.0.owned(owned).await;
         self.reclaim().await?;
         result
     }
@@ -92,41 +111,57 @@ impl<B: Backend> Connection<B> {
     /// A transaction or savepoint has begun.
     pub(crate) fn begin_frame(&mut self) {
         self.frames().begin();
+        self.sync_frames();
     }
 
-    /// A transaction or savepoint has been rolled back.
+    /// The innermost transaction or savepoint is known to have been rolled back, so what it wrote
+    /// has never happened.
     pub(crate) fn roll_back_frame(&mut self) {
-        let mut frames = self.frames();
-        frames.roll_back();
-        let still_open = frames.is_open();
-        drop(frames);
-        self.in_test_transaction &= still_open;
+        if !self.out_of_hand {
+            self.frames().roll_back();
+        }
+        self.sync_frames();
     }
 
-    /// A savepoint has been released.
-    pub(crate) fn release_frame(&mut self) {
-        let outermost = self.frames().release();
-        // A savepoint in a transaction that was open before this connection was checked out: there
-        // is no commit to wait for.
-        if let Some(effect) = outermost {
-            self.db.0.stamps.change(effect.slots().iter().copied());
+    /// Gives up one level of a transaction whose connection was lost.
+    pub(crate) fn give_up_frame(&mut self) {
+        self.frames().roll_back();
+        self.lost_in_transaction = self.in_frame();
+    }
+
+    /// Brings the frames in line with what the transaction manager says is open, and publishes what
+    /// ended without having been published. Called whenever a transaction may have begun or ended.
+    pub(crate) fn sync_frames(&mut self) {
+        // A broken manager's connection is closed, which rolls back: nothing is open.
+        let depth = self.status_at_hand().transaction_depth().ok().flatten();
+        let depth = depth.map_or(0, |depth| depth.get() as usize);
+        self.found_open &= depth > 0;
+        let ours = depth.saturating_sub(usize::from(self.found_open));
+        let ended = self.frames().settle(ours);
+        if ended != Effect::Nothing {
+            self.db.0.stamps.change(ended.slots().iter().copied());
+        }
+        if ended.changes_schema() {
+            self.db.0.keeper.forget();
+        }
+        if ours == 0 {
+            (self.in_test_transaction, self.names_changed) = (false, false);
         }
     }
 
-    /// The outermost transaction has ended.
-    pub(crate) fn end_frames(&mut self) {
-        self.frames().truncate(0);
-        self.in_test_transaction = false;
-    }
-
-    /// The status of the connection, if a task has it that of a broken one.
+    /// The status of the connection; if a task has it, that of a broken one.
     pub(crate) fn status(&mut self) -> &mut TransactionManagerStatus {
         if let Some(returning) = &mut self.returning
             && let Ok(checkout) = returning.try_recv()
         {
             self.slot = Some(checkout);
             self.returning = None;
+            self.sync_frames();
         }
+        self.status_at_hand()
+    }
+
+    fn status_at_hand(&mut self) -> &mut TransactionManagerStatus {
         match &mut self.slot {
             Some(checkout) => {
                 <B::Raw as AsyncConnection>::TransactionManager::transaction_manager_status_mut(
@@ -139,5 +174,9 @@ impl<B: Backend> Connection<B> {
 }
 
 pub(super) fn lost() -> diesel::result::Error {
-    unable_to_send("the connection is with a task that has not returned it yet".to_owned())
+    unable_to_send(
+        "the connection is with a task that has not returned it, or a statement on it was dropped: \
+         use it through `&mut Connection` next"
+            .to_owned(),
+    )
 }

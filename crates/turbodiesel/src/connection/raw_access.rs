@@ -60,18 +60,17 @@ impl<B: Backend> Connection<B> {
     {
         self.reclaim().await?;
         let effect = self.declared(touches)?;
-        let publishes = self.publishes_at_once();
         self.frames().add(&effect);
+        // It may begin and end transactions as it likes.
+        self.out_of_hand = true;
         let Self { db, slot, .. } = self;
         let checkout = slot.as_mut().ok_or_else(lost)?;
         checkout.tainted = true;
-        let mark = publishes.then(|| db.0.mark(&effect));
-        let result = function(checkout.start()).await;
+        let mark = db.0.mark(&effect);
+        let result = function(checkout.start_control()).await;
         let result = checkout.finish(result);
-        if let Some(mark) = mark {
-            let error = result.as_ref().err();
-            write::settle(&db.0, checkout, mark, &effect, error).await;
-        }
+        write::settle(&db.0, checkout, mark, effect.changes_schema(), result.is_err()).await;
+        self.sync_frames();
         result
     }
 

@@ -1,6 +1,6 @@
 //! Reads PostgreSQL's catalog: what hangs on every table, and who is who.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use diesel::{
     QueryResult, QueryableByName,
@@ -10,28 +10,35 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use turbodiesel_core::TableName;
 use turbodiesel_sql::{Dialect, plan};
 
-use std::sync::Arc;
-
-use crate::catalog::{Catalog, Relation, RelationKind, Volatility};
+use crate::catalog::{Catalog, Relation, RelationKind, Signature, Volatility};
 
 const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"];
 
-/// Hashes the identity and version (`xmin`) of every catalog row that `load` depends on. Temporary
-/// objects are left out: they belong to one session, and a session that makes them is not cached.
+/// Hashes the identity of every catalog row that `load` depends on, and its version: `xmin`, or for
+/// relations, whose rows also change with `TRUNCATE`, the columns that matter. Temporary objects are
+/// left out: they belong to one session, and a session that makes them is not cached.
 const SIGNATURE: &str = "
     WITH relation AS (
-        SELECT c.oid, c.xmin FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        SELECT c.oid, concat_ws(':', c.oid, c.relnamespace, c.relname, c.relkind, c.relnatts,
+                                c.relrowsecurity) AS part
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
     ), part AS (
-        SELECT 'c' AS kind, oid::text || ':' || xmin::text AS part FROM relation
+        SELECT 'c' AS kind, part FROM relation
+        UNION ALL
+        SELECT 'n', oid::text || ':' || nspname FROM pg_namespace WHERE nspname !~ '^pg_'
         UNION ALL
         SELECT 't', t.oid::text || ':' || t.xmin::text FROM pg_trigger t WHERE NOT t.tgisinternal
         UNION ALL
         SELECT 'r', r.oid::text || ':' || r.xmin::text
         FROM pg_rewrite r JOIN relation ON relation.oid = r.ev_class
         UNION ALL
-        SELECT 'f', k.oid::text || ':' || k.xmin::text FROM pg_constraint k WHERE k.contype = 'f'
+        SELECT 'k', k.oid::text || ':' || k.xmin::text FROM pg_constraint k
+        WHERE k.contype IN ('f', 'c')
+        UNION ALL
+        SELECT 'd', d.oid::text || ':' || d.xmin::text
+        FROM pg_attrdef d JOIN relation ON relation.oid = d.adrelid
         UNION ALL
         SELECT 'i', inhrelid::text || ':' || inhparent::text FROM pg_inherits
         UNION ALL
@@ -41,35 +48,57 @@ const SIGNATURE: &str = "
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
         UNION ALL
-        SELECT 's', current_schemas(true)::text
+        SELECT 'o', o.oid::text || ':' || o.xmin::text
+        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+        WHERE n.nspname <> 'pg_catalog'
     )
-    SELECT md5(string_agg(kind || part, ',' ORDER BY kind, part)) AS signature FROM part";
+    SELECT coalesce(md5(string_agg(kind || part, ',' ORDER BY kind, part)), '') AS objects,
+           current_schemas(true)::text[] AS search_path,
+           txid_current_if_assigned() IS NOT NULL AS uncommitted
+    FROM part";
 
 #[derive(QueryableByName)]
-struct Signature {
+struct SignatureRow {
     #[diesel(sql_type = Text)]
-    signature: String,
-}
-
-pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<String> {
-    let Signature { signature } = diesel::sql_query(SIGNATURE).get_result(raw).await?;
-    Ok(signature)
-}
-
-#[derive(QueryableByName)]
-struct SearchPath {
+    objects: String,
     #[diesel(sql_type = Array<Text>)]
-    schemas: Vec<String>,
+    search_path: Vec<String>,
+    #[diesel(sql_type = Bool)]
+    uncommitted: bool,
 }
 
+pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signature> {
+    let SignatureRow { objects, search_path, uncommitted } =
+        diesel::sql_query(SIGNATURE).get_result(raw).await?;
+    let search_path = search_path.into_iter().map(Into::into).collect();
+    Ok(Signature { objects, search_path, uncommitted })
+}
+
+/// Writes are opaque where a trigger or rule stands, or where a column's default or a constraint
+/// calls a function that may write. Functions in C are taken not to.
 const RELATIONS: &str = "
+    WITH writer AS (
+        SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+        WHERE p.provolatile = 'v' AND l.lanname NOT IN ('c', 'internal')
+    ), calls AS (
+        SELECT d.classid, d.objid FROM pg_depend d JOIN writer ON writer.oid = d.refobjid
+        WHERE d.refclassid = 'pg_proc'::regclass
+    )
     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
            c.relrowsecurity AS row_security,
            CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS body,
            EXISTS (SELECT FROM pg_trigger t
                    WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D')
            OR EXISTS (SELECT FROM pg_rewrite r
-                      WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN') AS opaque_writes,
+                      WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+           OR EXISTS (SELECT FROM pg_attrdef a JOIN calls
+                        ON calls.classid = 'pg_attrdef'::regclass AND calls.objid = a.oid
+                      WHERE a.adrelid = c.oid)
+           OR EXISTS (SELECT FROM pg_constraint k JOIN calls
+                        ON calls.classid = 'pg_constraint'::regclass AND calls.objid = k.oid
+                      WHERE k.conrelid = c.oid
+                         OR k.contypid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = c.oid))
+           AS opaque_writes,
            EXISTS (SELECT FROM pg_policy p JOIN pg_depend d
                      ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
                     AND d.refclassid = 'pg_proc'::regclass
@@ -121,14 +150,45 @@ struct Link {
     target: u32,
 }
 
-const FUNCTIONS: &str = "
-    SELECT lower(p.proname::text) AS name,
-           max(CASE p.provolatile WHEN 'v' THEN '3v' WHEN 's' THEN '2s' ELSE '1i' END) AS volatility
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') GROUP BY 1";
+/// Functions and operators with their worst volatility over all overloads: `1` immutable, `2`
+/// stable, `3` volatile, `4` volatile and able to write. An aggregate is what its support functions
+/// are. Of the system's own, only those are asked for that are not known to the planner by name.
+const CALLABLES: &str = "
+    WITH function AS (
+        SELECT p.oid, p.proname::text AS name, n.nspname = 'pg_catalog' AS system,
+               CASE WHEN p.provolatile = 'v' AND l.lanname NOT IN ('c', 'internal') THEN '4'
+                    WHEN p.provolatile = 'v' THEN '3'
+                    WHEN p.provolatile = 's' THEN '2' ELSE '1' END AS volatility,
+               p.pronargs = 1 AND t.typtype = 'c' AS of_row
+        FROM pg_proc p
+        JOIN pg_namespace n ON n.oid = p.pronamespace
+        JOIN pg_language l ON l.oid = p.prolang
+        LEFT JOIN pg_type t ON t.oid = p.proargtypes[0]
+        WHERE n.nspname <> 'information_schema'
+    ), callable AS (
+        SELECT CASE WHEN system THEN 'system' ELSE 'function' END AS kind, name, volatility
+        FROM function
+        UNION ALL
+        SELECT 'function', aggregate.name, support.volatility
+        FROM function aggregate
+        JOIN pg_aggregate a ON a.aggfnoid = aggregate.oid
+        JOIN function support ON support.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn)
+        WHERE NOT aggregate.system
+        UNION ALL
+        SELECT 'row', name, volatility FROM function WHERE of_row AND NOT system
+        UNION ALL
+        SELECT 'operator', o.oprname::text, function.volatility
+        FROM pg_operator o
+        JOIN pg_namespace n ON n.oid = o.oprnamespace
+        JOIN function ON function.oid = o.oprcode
+        WHERE n.nspname <> 'pg_catalog' AND function.volatility > '1'
+    )
+    SELECT kind, name, max(volatility) AS volatility FROM callable GROUP BY kind, name";
 
 #[derive(QueryableByName)]
-struct FunctionRow {
+struct Callable {
+    #[diesel(sql_type = Text)]
+    kind: String,
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Text)]
@@ -137,45 +197,65 @@ struct FunctionRow {
 
 pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
     // The signature is taken first: a change between the two is noticed by the next check.
-    let signature = signature(raw).await?;
-    let SearchPath { schemas } =
-        diesel::sql_query("SELECT current_schemas(true)::text[] AS schemas")
-            .get_result(raw)
-            .await?;
+    let Signature { objects, search_path, .. } = signature(raw).await?;
     let rows: Vec<RelationRow> = diesel::sql_query(RELATIONS).load(raw).await?;
     let links: Vec<Link> = diesel::sql_query(LINKS).load(raw).await?;
-    let functions: Vec<FunctionRow> = diesel::sql_query(FUNCTIONS).load(raw).await?;
+    let callables: Vec<Callable> = diesel::sql_query(CALLABLES).load(raw).await?;
+    let mut catalog = Catalog {
+        objects,
+        search_path,
+        system_schemas: SYSTEM_SCHEMAS,
+        relations: relations(rows, links),
+        unknown_may_write: true,
+        ..Catalog::default()
+    };
+    // The planner refuses what it knows of the system's; the rest is asked for by name, and a user's
+    // function of the same name counts as well.
+    let (system, own): (Vec<_>, Vec<_>) = callables.into_iter().partition(|it| it.kind == "system");
+    for Callable { kind, name, volatility } in own {
+        let (name, volatility) = (name.into(), self::volatility(&volatility));
+        match &*kind {
+            "row" => drop(catalog.row_functions.insert(name, volatility)),
+            "operator" => catalog.operators.push((name, volatility)),
+            _ => drop(catalog.functions.insert(name, volatility)),
+        }
+    }
+    for Callable { name, volatility, .. } in system {
+        if is_unlisted(&name) {
+            let volatility = self::volatility(&volatility).min(Volatility::Volatile);
+            let known = catalog.functions.entry(name.into()).or_insert(volatility);
+            *known = (*known).max(volatility);
+        }
+    }
+    Ok(catalog)
+}
 
+/// Whether the planner leaves a function of the system's to the catalog. Those with `pg_` it judges
+/// by the prefix.
+fn is_unlisted(name: &str) -> bool {
+    !name.starts_with("pg_") && !turbodiesel_sql::is_builtin(Dialect::Postgres, name)
+}
+
+fn relations(rows: Vec<RelationRow>, links: Vec<Link>) -> HashMap<TableName, Relation> {
     let names: HashMap<u32, TableName> =
         rows.iter().map(|row| (row.oid, TableName::qualified(&*row.schema, &*row.name))).collect();
     let mut relations: HashMap<TableName, Relation> =
         rows.into_iter().map(|row| (names[&row.oid].clone(), relation(row))).collect();
     for Link { kind, source, target } in links {
-        let (Some(source), Some(target)) = (names.get(&source), names.get(&target)) else {
-            // One end is a temporary table or a system catalog.
-            if let Some(relation) = names.get(&source).and_then(|name| relations.get_mut(name)) {
-                relation.opaque_policies |= kind == "policy";
-            }
+        let Some(relation) = names.get(&source).and_then(|name| relations.get_mut(name)) else {
             continue;
         };
-        let Some(relation) = relations.get_mut(source) else { continue };
-        let target = target.clone();
-        match &*kind {
-            "cascade" => relation.cascades_to.push(target),
-            "policy" => relation.policy_reads.push(target),
-            _ => relation.relatives.push(target),
+        match (&*kind, names.get(&target).cloned()) {
+            ("cascade", Some(target)) => relation.cascades_to.push(target),
+            ("policy", Some(target)) => relation.policy_reads.push(target),
+            (_, Some(target)) => relation.relatives.push(target),
+            // A policy that reads a system catalog.
+            ("policy", None) => relation.opaque_policies = true,
+            // The other end is a temporary table.
+            (_, None) => {}
         }
     }
-    Ok(Catalog {
-        signature,
-        search_path: schemas.into_iter().map(Into::into).collect(),
-        system_schemas: SYSTEM_SCHEMAS,
-        relations,
-        functions: functions
-            .into_iter()
-            .map(|row| (row.name.into(), volatility(&row.volatility)))
-            .collect(),
-    })
+    relations
 }
 
 fn relation(row: RelationRow) -> Relation {
@@ -197,8 +277,9 @@ fn relation(row: RelationRow) -> Relation {
 
 fn volatility(code: &str) -> Volatility {
     match code {
-        "1i" => Volatility::Immutable,
-        "2s" => Volatility::Stable,
-        _ => Volatility::Volatile,
+        "1" => Volatility::Immutable,
+        "2" => Volatility::Stable,
+        "3" => Volatility::Volatile,
+        _ => Volatility::Writing,
     }
 }

@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     backend::{Backend, Internals, Loaded},
-    catalog::Catalog,
+    catalog::{Catalog, Signature},
     error::Error,
 };
 
@@ -44,6 +44,7 @@ impl Internals for Pg {
     type Shared = rows::SharedColumns;
 
     const DIALECT: Dialect = Dialect::Postgres;
+    const DROPPING_WAITS: bool = false;
 
     async fn connect(target: &PgTarget) -> Result<AsyncPgConnection, Error> {
         target.connect().await
@@ -116,7 +117,7 @@ impl Internals for Pg {
         }
     }
 
-    async fn catalog_signature(raw: &mut AsyncPgConnection) -> QueryResult<String> {
+    async fn catalog_signature(raw: &mut AsyncPgConnection) -> QueryResult<Signature> {
         catalog::signature(raw).await
     }
 

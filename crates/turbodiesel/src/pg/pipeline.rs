@@ -1,5 +1,7 @@
 //! Pipelining: several statements under way on one connection, through `&Connection`.
 
+use std::sync::Arc;
+
 use diesel::{
     QueryResult,
     pg::Pg,
@@ -24,7 +26,11 @@ impl Connection<Pg> {
     /// The effect of a statement, which a shared connection may only have on tables: what changes
     /// the session or is not understood needs the connection for itself.
     fn pipelined_effect(&self, captured: &Captured<Pg>) -> QueryResult<Effect> {
-        let effect = write::effect(&self.db, &captured.shape);
+        let tainted = self.names_changed() || self.shared()?.tainted;
+        let effect = match tainted {
+            true => write::effect_elsewhere(&self.db, &captured.shape),
+            false => write::effect(&self.db, &captured.shape),
+        };
         let exclusive =
             write::needs_a_session(&captured.shape) || matches!(effect, Effect::Everything { .. });
         if exclusive {
@@ -53,7 +59,7 @@ impl Connection<Pg> {
         let db = &self.db;
         let checkout = self.shared()?;
         let lone = match () {
-            () if checkout.tainted => Err(Bypass::TaintedConnection),
+            () if self.names_changed() || checkout.tainted => Err(Bypass::TaintedConnection),
             () if self.in_transaction() => Err(Bypass::InTransaction),
             () => match read::look_up(db, self.options(), &captured) {
                 Found::Hit { answer, refresh, .. } => {
@@ -65,7 +71,7 @@ impl Connection<Pg> {
             },
         };
         db.0.counters.count_statement();
-        let shape = std::sync::Arc::clone(&captured.shape);
+        let shape = Arc::clone(&captured.shape);
         let identity = captured.identity.clone();
         let mut raw: &AsyncPgConnection = checkout;
         let live = AsyncConnectionCore::load(&mut raw, captured.into_query()).await?;
@@ -79,7 +85,7 @@ impl Connection<Pg> {
         };
         match rows::collect(live, db.0.settings.max_entry_bytes, &shape.shared).await? {
             Loaded::Whole(answer) => {
-                let answer = std::sync::Arc::new(answer);
+                let answer = Arc::new(answer);
                 lone.fill(db, identity.key(), &answer);
                 db.0.counters.count_miss();
                 Ok(Rows::answer(answer))

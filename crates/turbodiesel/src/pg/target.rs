@@ -12,6 +12,9 @@ use crate::error::Error;
 /// How long establishing a connection may take unless the URL says otherwise (`connect_timeout`).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// `tokio-postgres`'s default for idle connections.
+const UNNOTICED: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// A parsed connection string with its TLS connector.
 pub struct PgTarget {
     config: tokio_postgres::Config,
@@ -47,6 +50,12 @@ impl PgTarget {
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_keepalives_idle() == UNNOTICED {
+            // A peer that vanishes while it owes an answer is noticed within a minute.
+            config.keepalives_idle(Duration::from_secs(30));
+            config.keepalives_interval(Duration::from_secs(10));
+            config.keepalives_retries(3);
         }
         if config.get_tcp_user_timeout().is_none() {
             // A peer that vanished is noticed no later than a statement would have ended.

@@ -11,7 +11,7 @@ use turbodiesel_core::TableName;
 use turbodiesel_sql::{Dialect, plan_view};
 
 use super::RawSqlite;
-use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::catalog::{Catalog, Relation, RelationKind, Signature};
 
 const SCHEMA: &str = "main";
 
@@ -22,12 +22,16 @@ struct Version {
 }
 
 /// SQLite counts the changes of a file's schema, whoever makes them.
-pub(super) async fn signature(raw: &mut RawSqlite) -> QueryResult<String> {
+pub(super) async fn signature(raw: &mut RawSqlite) -> QueryResult<Signature> {
     let Version { schema_version } =
         diesel::sql_query("SELECT schema_version FROM pragma_schema_version")
             .get_result(raw)
             .await?;
-    Ok(schema_version.to_string())
+    Ok(Signature {
+        objects: schema_version.to_string(),
+        search_path: vec![SCHEMA.into()],
+        uncommitted: false,
+    })
 }
 
 const OBJECTS: &str = "
@@ -65,13 +69,13 @@ struct Cascade {
 }
 
 pub(super) async fn load(raw: &mut RawSqlite) -> QueryResult<Catalog> {
-    let signature = signature(raw).await?;
-    let objects: Vec<Object> = diesel::sql_query(OBJECTS).load(raw).await?;
+    let Signature { objects, search_path, .. } = signature(raw).await?;
+    let schema: Vec<Object> = diesel::sql_query(OBJECTS).load(raw).await?;
     let cascades: Vec<Cascade> = diesel::sql_query(CASCADES).load(raw).await?;
 
     let name = |name: &str| TableName::qualified(SCHEMA, name);
     let mut relations: HashMap<TableName, Relation> = HashMap::new();
-    for object in objects.iter().filter(|object| object.kind != "trigger") {
+    for object in schema.iter().filter(|object| object.kind != "trigger") {
         let kind = match &*object.kind {
             "view" => {
                 let sql = object.sql.as_deref().unwrap_or_default();
@@ -83,7 +87,7 @@ pub(super) async fn load(raw: &mut RawSqlite) -> QueryResult<Catalog> {
         };
         relations.insert(name(&object.name), Relation { kind, ..Relation::table() });
     }
-    for trigger in objects.iter().filter(|object| object.kind == "trigger") {
+    for trigger in schema.iter().filter(|object| object.kind == "trigger") {
         if let Some(relation) = relations.get_mut(&name(&trigger.table_name)) {
             relation.opaque_writes = true;
         }
@@ -94,10 +98,12 @@ pub(super) async fn load(raw: &mut RawSqlite) -> QueryResult<Catalog> {
         }
     }
     Ok(Catalog {
-        signature,
-        search_path: vec![SCHEMA.into()],
+        objects,
+        search_path,
         system_schemas: &["temp"],
         relations,
-        functions: HashMap::new(),
+        // Functions that the application registers run in this process, beside the database.
+        unknown_may_write: false,
+        ..Catalog::default()
     })
 }

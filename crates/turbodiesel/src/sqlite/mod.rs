@@ -29,7 +29,7 @@ use self::rows::SqliteRows;
 pub use self::rows::{SqliteField, SqliteRow};
 use crate::{
     backend::{Backend, Internals, Loaded},
-    catalog::Catalog,
+    catalog::{Catalog, Signature},
     error::Error,
 };
 
@@ -87,6 +87,7 @@ impl Internals for Sqlite {
     type Shared = ();
 
     const DIALECT: Dialect = Dialect::Sqlite;
+    const DROPPING_WAITS: bool = true;
 
     async fn connect(target: &SqliteTarget) -> Result<RawSqlite, Error> {
         let failed = |error: &dyn std::fmt::Display| Error::connect(Self::describe(target), error);
@@ -169,7 +170,7 @@ impl Internals for Sqlite {
         true
     }
 
-    async fn catalog_signature(raw: &mut RawSqlite) -> QueryResult<String> {
+    async fn catalog_signature(raw: &mut RawSqlite) -> QueryResult<Signature> {
         catalog::signature(raw).await
     }
 
