@@ -79,7 +79,7 @@ pub mod stub {
     //! What a backend of the benchmarks must implement.
     pub use crate::{
         backend::{Internals, Loaded},
-        catalog::{Catalog, Relation, RelationKind, Volatility},
+        catalog::{Catalog, Relation, RelationKind, Signature, Volatility},
     };
 
     /// Configures a handle to any backend.

@@ -13,7 +13,7 @@ use diesel_async::AsyncConnectionCore;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use turbodiesel::{
     Backend, Error, TableName,
-    stub::{Catalog, Internals, Loaded, Relation},
+    stub::{Catalog, Internals, Loaded, Relation, Signature},
 };
 use turbodiesel_core::{IdentityBuilder, Weigh};
 use turbodiesel_sql::Dialect;
@@ -97,6 +97,7 @@ impl Internals for Stub {
     type Shared = ();
 
     const DIALECT: Dialect = Dialect::Postgres;
+    const DROPPING_WAITS: bool = false;
 
     async fn connect(target: &String) -> Result<StubConnection, Error> {
         Ok(StubConnection::new(target))
@@ -162,20 +163,24 @@ impl Internals for Stub {
         true
     }
 
-    async fn catalog_signature(_raw: &mut StubConnection) -> QueryResult<String> {
-        Ok("one table".to_owned())
+    async fn catalog_signature(_raw: &mut StubConnection) -> QueryResult<Signature> {
+        Ok(Signature {
+            objects: "one table".to_owned(),
+            search_path: vec!["public".into()],
+            uncommitted: false,
+        })
     }
 
     async fn load_catalog(_raw: &mut StubConnection) -> QueryResult<Catalog> {
         Ok(Catalog {
-            signature: "one table".to_owned(),
+            objects: "one table".to_owned(),
             search_path: vec!["public".into()],
             system_schemas: &[],
             relations: HashMap::from([(
                 TableName::qualified("public", "users"),
                 Relation::table(),
             )]),
-            functions: HashMap::new(),
+            ..Catalog::default()
         })
     }
 }
