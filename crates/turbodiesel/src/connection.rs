@@ -6,7 +6,6 @@ mod raw_access;
 use std::{
     fmt,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use diesel::{
@@ -29,7 +28,7 @@ pub use self::raw_access::Touches;
 use crate::{
     backend::{Backend, Loaded},
     db::Db,
-    options::ReadOptions,
+    options::{ReadOptions, read_options},
     pool::Checkout,
     read::{self, Found, LoneRead},
     rows::Rows,
@@ -120,27 +119,6 @@ impl<B: Backend> Connection<B> {
             absent,
             no_instrumentation: NoInstrumentation,
         }
-    }
-
-    /// Reads past the cache from now on, and leaves it as it is.
-    #[must_use]
-    pub fn bypass(mut self) -> Self {
-        self.options.bypass = true;
-        self
-    }
-
-    /// Keeps this connection's answers apart by scope; see [`Handle::scope`](crate::Handle::scope).
-    #[must_use]
-    pub fn scope(mut self, scope: impl Into<Arc<str>>) -> Self {
-        self.options.scope = Some(scope.into());
-        self
-    }
-
-    /// Accepts no answer older than this.
-    #[must_use]
-    pub fn max_age(mut self, max_age: Duration) -> Self {
-        self.options.max_age = Some(max_age);
-        self
     }
 
     /// How the last query for rows was answered; `None` if there was none, if it failed, or if the
@@ -264,6 +242,8 @@ impl<B: Backend> Connection<B> {
         })
     }
 }
+
+read_options!(Connection);
 
 impl<B: Backend> SimpleAsyncConnection for Connection<B> {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {

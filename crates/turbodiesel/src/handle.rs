@@ -1,6 +1,6 @@
 //! `Handle`: a `Db` with options of its own.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::fmt;
 
 use diesel::{
     QueryResult,
@@ -9,9 +9,16 @@ use diesel::{
 };
 use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
 use futures_core::future::BoxFuture;
-use turbodiesel_core::{Outcome, Tag, Tier};
+use turbodiesel_core::Outcome;
 
-use crate::{backend::Backend, db::Db, options::ReadOptions, read::Load, rows::Rows, write};
+use crate::{
+    backend::Backend,
+    db::Db,
+    options::{ReadOptions, read_options},
+    read::Load,
+    rows::Rows,
+    write,
+};
 
 /// A diesel-async connection that is served by the cache, with options for its queries.
 ///
@@ -47,46 +54,6 @@ impl<B: Backend> Handle<B> {
         Self { db, options: ReadOptions::default(), outcome: None }
     }
 
-    /// Reads the database, and leaves the cache as it is.
-    #[must_use]
-    pub fn bypass(mut self) -> Self {
-        self.options.bypass = true;
-        self
-    }
-
-    /// Uses this tier instead of the one that the statement's tables give.
-    #[must_use]
-    pub fn tier(mut self, tier: Tier) -> Self {
-        self.options.tier = Some(tier);
-        self
-    }
-
-    /// Accepts no answer older than this. A longer time than the tier's own ceiling has no effect.
-    #[must_use]
-    pub fn max_age(mut self, max_age: Duration) -> Self {
-        self.options.max_age = Some(max_age);
-        self
-    }
-
-    /// Keeps answers apart by whatever decides what the session may see: a tenant, a role, claims.
-    ///
-    /// Tables under row-level security are cached only with a scope. It is the caller's word that
-    /// two sessions with the same scope see the same rows.
-    #[must_use]
-    pub fn scope(mut self, scope: impl Into<Arc<str>>) -> Self {
-        self.options.scope = Some(scope.into());
-        self
-    }
-
-    /// Makes answers depend on more than their tables: [`Db::invalidate`] with one of these tags
-    /// ends them.
-    #[must_use]
-    pub fn depends_on(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        let stamps = &self.db.0.stamps;
-        self.options.tags = Some(tags.into_iter().map(|tag| stamps.slot(&tag)).collect());
-        self
-    }
-
     /// How the last query for rows was answered; `None` if there was none, if it failed, or if the
     /// last statement was executed for its count.
     #[must_use]
@@ -100,6 +67,8 @@ impl<B: Backend> Handle<B> {
         &self.db
     }
 }
+
+read_options!(Handle);
 
 impl<B: Backend> SimpleAsyncConnection for Handle<B> {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {

@@ -39,3 +39,56 @@ impl Default for ReadOptions {
         Self::DEFAULT.clone()
     }
 }
+
+/// The options that a handle and a connection have in common: they hold for all queries to come.
+macro_rules! read_options {
+    ($connection:ident) => {
+        impl<B: Backend> $connection<B> {
+            /// Reads the database, and leaves the cache as it is.
+            #[must_use]
+            pub fn bypass(mut self) -> Self {
+                self.options.bypass = true;
+                self
+            }
+
+            /// Uses this tier instead of the one that the statement's tables give.
+            #[must_use]
+            pub fn tier(mut self, tier: turbodiesel_core::Tier) -> Self {
+                self.options.tier = Some(tier);
+                self
+            }
+
+            /// Accepts no answer older than this. A longer time than the tier's own ceiling has no
+            /// effect.
+            #[must_use]
+            pub fn max_age(mut self, max_age: std::time::Duration) -> Self {
+                self.options.max_age = Some(max_age);
+                self
+            }
+
+            /// Keeps answers apart by whatever decides what the session may see: a tenant, a role,
+            /// claims.
+            ///
+            /// Tables under row-level security are cached only with a scope. It is the caller's word
+            /// that two sessions with the same scope see the same rows.
+            #[must_use]
+            pub fn scope(mut self, scope: impl Into<std::sync::Arc<str>>) -> Self {
+                self.options.scope = Some(scope.into());
+                self
+            }
+
+            /// Makes answers depend on more than their tables:
+            /// [`Db::invalidate`](crate::Db::invalidate) with one of these tags ends them.
+            #[must_use]
+            pub fn depends_on(
+                mut self,
+                tags: impl IntoIterator<Item = turbodiesel_core::Tag>,
+            ) -> Self {
+                let slots = tags.into_iter().map(|tag| self.db.0.slot_of(&tag)).collect();
+                self.options.tags = Some(slots);
+                self
+            }
+        }
+    };
+}
+pub(crate) use read_options;
