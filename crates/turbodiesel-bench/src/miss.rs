@@ -1,14 +1,14 @@
 //! Suite `miss`: what the cache adds to a query that it cannot answer.
 //!
 //! Every query asks for another user, so each is looked up in vain, read and kept. The contenders
-//! take turns every few queries, and each round compares the medians of its queries: the difference
-//! is much smaller than what a busy machine adds to some of them.
+//! take turns with each query, and each round compares the medians of its queries: the difference is
+//! much smaller than what the scheduler adds to some of them.
 //!
 //! The pools have the same settings. One of them is `statement_timeout`, which turbodiesel sets on
 //! every connection and for which the server arms a timer with each statement; `diesel-async` sets
 //! it too, and `diesel-async-untimed` shows what it costs.
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Instant};
 
 use anyhow::{Result, ensure};
 use diesel_async::{AsyncPgConnection, pooled_connection::bb8::Pool};
@@ -16,14 +16,13 @@ use turbodiesel::Db;
 
 use crate::{
     Context,
-    model::{self, user},
+    model::{self, User, user},
     report::{Report, Target},
-    rounds::{Samples, each_time},
+    rounds::Samples,
 };
 
-const BLOCK: i32 = 100;
-/// A multiple of three, so that each contender comes first equally often.
-const BLOCKS_PER_ROUND: i32 = 21;
+/// Queries of a round, for each contender.
+const QUERIES: i32 = 2_000;
 const ROUNDS: i32 = 25;
 
 /// What turbodiesel sets by default.
@@ -31,7 +30,7 @@ const TIMED: &str = "SET statement_timeout = '30s'";
 
 pub(crate) async fn run(context: &Context) -> Result<Report> {
     // One round more, for warming up.
-    let database = model::database(context, (ROUNDS + 1) * BLOCKS_PER_ROUND * BLOCK).await?;
+    let database = model::database(context, (ROUNDS + 1) * QUERIES).await?;
     let timed: Pool<AsyncPgConnection> = model::plain_pool(database.url(), TIMED).await?;
     let untimed: Pool<AsyncPgConnection> = model::plain_pool(database.url(), "").await?;
     let db = Db::builder().url(database.url()).build().await?;
@@ -42,25 +41,19 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     let mut first = 1;
     for round in 0..=rounds {
         let [mut served, mut plain_timed, mut plain_untimed] = [(); 3].map(|()| Samples::default());
-        for block in 0..BLOCKS_PER_ROUND {
-            let ids = first..first + BLOCK;
-            first += BLOCK;
+        for id in first..first + QUERIES {
             for turn in 0..3 {
-                match (block + turn) % 3 {
-                    0 => each_time!(served, ids.clone(), |id| {
-                        black_box(user(&mut &db, black_box(id)).await?)
-                    }),
-                    1 => each_time!(plain_timed, ids.clone(), |id| {
-                        let mut connection = timed.get().await?;
-                        black_box(user(&mut *connection, black_box(id)).await?)
-                    }),
-                    _ => each_time!(plain_untimed, ids.clone(), |id| {
-                        let mut connection = untimed.get().await?;
-                        black_box(user(&mut *connection, black_box(id)).await?)
-                    }),
-                }
+                let start = Instant::now();
+                let (times, user) = match (id + turn) % 3 {
+                    0 => (&mut served, user(&mut &db, black_box(id)).await?),
+                    1 => (&mut plain_timed, pooled(&timed, id).await?),
+                    _ => (&mut plain_untimed, pooled(&untimed, id).await?),
+                };
+                black_box(user);
+                times.push(start.elapsed().as_secs_f64() * 1e9);
             }
         }
+        first += QUERIES;
         if round > 0 {
             served_times.push(served.median());
             timed_times.push(plain_timed.median());
@@ -87,4 +80,9 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     let ratio = served_times.zip(&untimed_times, |served, plain| served / plain);
     report.add(("pk", "turbodiesel"), ("ratio_to_untimed", "times"), ratio.summary());
     Ok(report)
+}
+
+async fn pooled(pool: &Pool<AsyncPgConnection>, id: i32) -> Result<User> {
+    let mut connection = pool.get().await?;
+    Ok(user(&mut *connection, black_box(id)).await?)
 }

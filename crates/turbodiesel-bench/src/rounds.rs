@@ -56,18 +56,7 @@ macro_rules! mean_time {
     }};
 }
 
-/// Adds the nanoseconds of each operation, one after the other, to `$times`.
-macro_rules! each_time {
-    ($times:ident, $indices:expr, |$index:ident| $operation:expr) => {
-        for $index in $indices {
-            let start = std::time::Instant::now();
-            $operation;
-            $times.push(start.elapsed().as_secs_f64() * 1e9);
-        }
-    };
-}
-
-pub(crate) use {each_time, mean_time};
+pub(crate) use mean_time;
 
 #[cfg(test)]
 mod tests {
