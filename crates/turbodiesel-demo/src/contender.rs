@@ -92,12 +92,8 @@ pub(crate) struct TierLookups {
 
 impl Counts {
     fn of(stats: &Stats) -> Self {
-        let bypasses =
-            |reason: Bypass| stats.bypasses.get(reason.as_str()).copied().unwrap_or_default();
         // The service itself never asks for a fresh read; the checks do.
-        let checks = bypasses(Bypass::Requested);
-        // `INSERT … RETURNING` is a write.
-        let writes = bypasses(Bypass::Write);
+        let checks = stats.bypasses.get(Bypass::Requested.as_str()).copied().unwrap_or_default();
         let lookups = &stats.lookups;
         Self {
             statements: stats.statements - checks,
@@ -107,7 +103,7 @@ impl Counts {
                     TierLookups { hits: tier.hits + tier.stale, misses: tier.misses }
                 }),
                 joined: lookups.coalesced,
-                read: lookups.misses + lookups.bypasses - checks - writes,
+                read: lookups.misses + lookups.bypasses - checks,
             },
         }
     }

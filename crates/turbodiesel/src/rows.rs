@@ -4,7 +4,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
     vec,
 };
@@ -67,10 +67,25 @@ impl<B: Backend> Live<B> {
 /// stream, mostly when nothing but its end is to come.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// How many rows of such a stream are read where it is dropped.
+const READ_AT_ONCE: usize = 16;
+
 impl<B: Backend> Drop for Live<B> {
     /// Leaves the connection busy, to be closed and the statement cancelled, unless the stream ends
     /// soon: nobody else should wait for what is still to come.
     fn drop(&mut self) {
+        // What has arrived already costs nothing to read, and mostly includes the end.
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..READ_AT_ONCE {
+            if self.connection.is_none() {
+                return;
+            }
+            match self.rows.poll_next_unpin(&mut context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => self.end(),
+                Poll::Pending => break,
+            }
+        }
         let Some(mut connection) = self.connection.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut rows = std::mem::replace(&mut self.rows, stream::empty().boxed());

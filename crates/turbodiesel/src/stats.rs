@@ -17,7 +17,7 @@ pub struct Stats {
     pub enabled: bool,
     /// How reads were answered.
     pub lookups: Lookups,
-    /// How many reads went past the cache, by reason.
+    /// How many statements for rows went past the cache, by reason.
     pub bypasses: BTreeMap<&'static str, u64>,
     /// The tiers: hits, fills, entries, bytes.
     pub cache: CacheStats,
@@ -44,7 +44,7 @@ pub struct Lookups {
     pub coalesced: u64,
     /// Read from the database, and offered to the cache.
     pub misses: u64,
-    /// Read from the database, past the cache.
+    /// Read from the database, past the cache. Writes that return rows are not among them.
     pub bypasses: u64,
 }
 
@@ -145,7 +145,13 @@ impl Counters {
             hits: cache.tiers.iter().map(|tier| tier.hits + tier.stale).sum(),
             coalesced: self.coalesced.load(Relaxed),
             misses: self.misses.load(Relaxed),
-            bypasses: self.bypasses.iter().map(|count| count.load(Relaxed)).sum(),
+            bypasses: Bypass::ALL
+                .iter()
+                .zip(&self.bypasses)
+                // Writes that return rows are no reads that the cache could have answered.
+                .filter(|(reason, _)| !matches!(reason, Bypass::Write | Bypass::Executed))
+                .map(|(_, count)| count.load(Relaxed))
+                .sum(),
         }
     }
 }
