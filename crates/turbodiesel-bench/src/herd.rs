@@ -1,7 +1,8 @@
 //! Suite `herd`: how many queries reach the database when very many ask for the same.
 //!
 //! turbodiesel counts the statements that it sends; the server's own count of scans of the table,
-//! taken when all its connections are closed, must agree.
+//! taken when all its connections are closed, must agree. Sharing is only worth something if it is
+//! right, so the readers of a row that is being written also count how often they saw it go back.
 
 use std::{
     hint::black_box,
@@ -36,15 +37,13 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     let database = model::database(context, 10_000).await?;
     let url = database.url();
     let [mut served, mut by_hand, mut plain] = [(); 3].map(|()| Samples::default());
-    let [mut reads, mut tight_reads, mut hits] = [(); 3].map(|()| Samples::default());
+    let [mut paced, mut tight] = [(); 2].map(|()| UnderWrite::default());
     for _ in 0..context.rounds(7) {
         served.push(identical(&database).await?);
         by_hand.push(identical_by_hand(url).await?);
         plain.push(identical_plain(url).await?);
-        let (read, answered) = under_write(url, true).await?;
-        reads.push(read);
-        hits.push(answered);
-        tight_reads.push(under_write(url, false).await?.0);
+        paced.measure(url, true).await?;
+        tight.measure(url, false).await?;
     }
 
     let mut report = Report::new("herd");
@@ -55,16 +54,16 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     report.add(("identical", "moka"), statements, by_hand.summary());
     report.add(("identical", "diesel-async"), statements, plain.summary());
 
-    #[expect(clippy::cast_precision_loss, reason = "a hundred writes")]
-    let writes = WRITES as f64;
-    let ratio = |reads: &Samples| reads.zip(reads, |reads, _| reads / writes);
-    for (case, reads) in [("under-write", &reads), ("under-write-tight", &tight_reads)] {
+    for (case, figures) in [("under-write", &paced), ("under-write-tight", &tight)] {
+        let UnderWrite { reads, went_back, answers } = figures;
         report.add((case, "turbodiesel"), statements, reads.summary());
-        let per_write = ratio(reads);
+        let per_write = reads.zip(reads, |reads, _| reads / as_figure(WRITES));
         report.add((case, "turbodiesel"), ("reads_per_write", "reads"), per_write.summary());
         report.judge(per_write.summary().max, Target::AtMost(2.0));
+        report.add((case, "turbodiesel"), ("went_back", "reads"), went_back.summary());
+        report.judge(went_back.summary().max, Target::Exactly(0.0));
+        report.add((case, "turbodiesel"), ("answers", "reads"), answers.summary());
     }
-    report.add(("under-write", "turbodiesel"), ("answers", "reads"), hits.summary());
     Ok(report)
 }
 
@@ -139,54 +138,71 @@ async fn identical_plain(url: &str) -> Result<f64> {
     Ok(as_figure(scans(url).await? - scans_before))
 }
 
-/// A thousand tasks read one row again and again while it is written a hundred times, and each
-/// checks that it never sees an older value after a newer one. Returns how many reads reached the
-/// database, and how many were answered.
-///
-/// `paced` lets every task read once, on the average, between one write and the next.
-async fn under_write(url: &str, paced: bool) -> Result<(f64, f64)> {
-    let scans_before = scans(url).await?;
-    let db = Db::builder().url(url).build().await?;
-    set_org(&mut &db, KEY, 0).await?;
-    black_box(user(&mut &db, KEY).await?);
+/// One figure of each kind per round.
+#[derive(Default)]
+struct UnderWrite {
+    /// Reads that reached the database.
+    reads: Samples,
+    /// Reads that saw an older value than the same task had seen before.
+    went_back: Samples,
+    /// Reads that were answered, by whomever.
+    answers: Samples,
+}
 
-    let done = Arc::new(AtomicBool::new(false));
-    let answers = Arc::new(AtomicU64::new(0));
-    let mut readers = JoinSet::new();
-    for _ in 0..READERS {
-        let (db, done, answers) = (db.clone(), Arc::clone(&done), Arc::clone(&answers));
-        readers.spawn(async move {
-            let mut newest = 0;
-            while !done.load(Relaxed) {
-                let org = user(&mut &db, KEY).await?.org;
-                ensure!(org >= newest, "{org} was read after {newest}");
-                newest = org;
-                answers.fetch_add(1, Relaxed);
+impl UnderWrite {
+    /// A thousand tasks read one row again and again while it is written a hundred times.
+    ///
+    /// `paced` lets every task read once, on the average, between one write and the next.
+    async fn measure(&mut self, url: &str, paced: bool) -> Result<()> {
+        let scans_before = scans(url).await?;
+        let db = Db::builder().url(url).build().await?;
+        set_org(&mut &db, KEY, 0).await?;
+        black_box(user(&mut &db, KEY).await?);
+
+        let done = Arc::new(AtomicBool::new(false));
+        let [answers, went_back] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        let mut readers = JoinSet::new();
+        for _ in 0..READERS {
+            let (db, done) = (db.clone(), Arc::clone(&done));
+            let (answers, went_back) = (Arc::clone(&answers), Arc::clone(&went_back));
+            readers.spawn(async move {
+                let mut newest = 0;
+                while !done.load(Relaxed) {
+                    let org = user(&mut &db, KEY).await?.org;
+                    went_back.fetch_add(u64::from(org < newest), Relaxed);
+                    newest = org;
+                    answers.fetch_add(1, Relaxed);
+                    tokio::task::yield_now().await;
+                }
+                anyhow::Ok(())
+            });
+        }
+
+        let reads_before = db.stats().statements;
+        for write in 1..=WRITES {
+            set_org(&mut &db, KEY, i32::try_from(write)?).await?;
+            let seen = answers.load(Relaxed);
+            while paced && answers.load(Relaxed) < seen + READERS {
                 tokio::task::yield_now().await;
             }
-            Ok(())
-        });
-    }
-
-    let reads_before = db.stats().statements;
-    for write in 1..=WRITES {
-        set_org(&mut &db, KEY, i32::try_from(write)?).await?;
-        let seen = answers.load(Relaxed);
-        while paced && answers.load(Relaxed) < seen + READERS {
-            tokio::task::yield_now().await;
         }
-    }
-    done.store(true, Relaxed);
-    while let Some(read) = readers.join_next().await {
-        read??;
-    }
+        done.store(true, Relaxed);
+        while let Some(read) = readers.join_next().await {
+            read??;
+        }
 
-    let statements = db.stats().statements;
-    drop(db);
-    let scanned = scans(url).await? - scans_before;
-    ensure!(statements == scanned, "{statements} statements, but the server saw {scanned} scans");
-    let reads = statements - reads_before - WRITES;
-    Ok((as_figure(reads), as_figure(answers.load(Relaxed))))
+        let statements = db.stats().statements;
+        drop(db);
+        let scanned = scans(url).await? - scans_before;
+        ensure!(
+            statements == scanned,
+            "{statements} statements, but the server saw {scanned} scans"
+        );
+        self.reads.push(as_figure(statements - reads_before - WRITES));
+        self.went_back.push(as_figure(went_back.load(Relaxed)));
+        self.answers.push(as_figure(answers.load(Relaxed)));
+        Ok(())
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a float holds counts up to 52 bits")]
