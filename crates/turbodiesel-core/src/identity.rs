@@ -50,6 +50,7 @@ impl FingerprintKey {
 
     /// The fingerprint of an identity.
     #[must_use]
+    #[inline]
     pub fn fingerprint(&self, identity: &[u8]) -> Fingerprint {
         Fingerprint(SipHasher24::new_with_keys(self.0[0], self.0[1]).hash(identity).as_u128())
     }
@@ -84,17 +85,20 @@ pub struct IdentityBuilder {
 impl IdentityBuilder {
     /// Reuses an allocation, whose contents are dropped.
     #[must_use]
+    #[inline]
     pub fn reusing(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
         Self { bytes }
     }
 
     /// Appends a number of fixed width.
+    #[inline]
     pub fn push_u32(&mut self, number: u32) {
         self.bytes.extend_from_slice(&number.to_le_bytes());
     }
 
     /// Appends a number of fixed width.
+    #[inline]
     pub fn push_u64(&mut self, number: u64) {
         self.bytes.extend_from_slice(&number.to_le_bytes());
     }
@@ -104,6 +108,7 @@ impl IdentityBuilder {
     /// # Panics
     ///
     /// If the part is longer than 4 GiB − 2 bytes, which no wire protocol can carry.
+    #[inline]
     pub fn push_bytes(&mut self, part: &[u8]) {
         let length = u32::try_from(part.len()).expect("a part of an identity fits the wire");
         assert_ne!(length, u32::MAX, "the length that means NULL");
@@ -112,18 +117,21 @@ impl IdentityBuilder {
     }
 
     /// Appends an SQL NULL, which differs from every value, the empty one included.
+    #[inline]
     pub fn push_null(&mut self) {
         self.push_u32(u32::MAX);
     }
 
     /// The bytes encoded so far.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The encoded bytes.
     #[must_use]
+    #[inline]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -34,12 +34,14 @@ pub struct RowSet {
 impl RowSet {
     /// The columns. An answer without rows has none.
     #[must_use]
+    #[inline]
     pub fn columns(&self) -> &Arc<[Column]> {
         &self.columns
     }
 
     /// The number of rows.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.rows as usize
     }
@@ -250,6 +252,7 @@ mod pg {
     use super::{Column, RowSet};
 
     impl TypeOidLookup for Column {
+        #[inline]
         fn lookup(&self) -> NonZeroU32 {
             self.oid.expect("a cell that is not NULL told its column's type")
         }
@@ -265,6 +268,7 @@ mod pg {
     impl CachedRow {
         /// The row with this index, `None` past the end.
         #[must_use]
+        #[inline]
         pub fn new(rows: Arc<RowSet>, row: usize) -> Option<Self> {
             (row < rows.len()).then_some(Self { rows, row })
         }
@@ -273,12 +277,14 @@ mod pg {
     impl RowSealed for CachedRow {}
 
     impl RowIndex<usize> for CachedRow {
+        #[inline]
         fn idx(&self, index: usize) -> Option<usize> {
             (index < self.rows.columns().len()).then_some(index)
         }
     }
 
     impl<'a> RowIndex<&'a str> for CachedRow {
+        #[inline]
         fn idx(&self, name: &'a str) -> Option<usize> {
             self.rows.columns().iter().position(|column| &*column.name == name)
         }
@@ -292,10 +298,12 @@ mod pg {
             Self: 'f;
         type InnerPartialRow = Self;
 
+        #[inline]
         fn field_count(&self) -> usize {
             self.rows.columns().len()
         }
 
+        #[inline]
         fn get<'b, I>(&'b self, index: I) -> Option<Self::Field<'b>>
         where
             'a: 'b,
@@ -305,6 +313,7 @@ mod pg {
             Some(CachedField { rows: &self.rows, row: self.row, column })
         }
 
+        #[inline]
         fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self::InnerPartialRow> {
             PartialRow::new(self, range)
         }
@@ -319,10 +328,12 @@ mod pg {
     }
 
     impl<'a> Field<'a, Pg> for CachedField<'a> {
+        #[inline]
         fn field_name(&self) -> Option<&str> {
             Some(&self.rows.columns()[self.column].name)
         }
 
+        #[inline]
         fn value(&self) -> Option<PgValue<'_>> {
             let bytes = self.rows.cell(self.row, self.column)?;
             Some(PgValue::new(bytes, &self.rows.columns()[self.column]))

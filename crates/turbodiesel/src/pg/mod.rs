@@ -71,6 +71,7 @@ impl Internals for Pg {
         target.describe()
     }
 
+    #[inline]
     fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
     where
         Q: QueryFragment<Pg> + ?Sized,
@@ -100,6 +101,7 @@ impl Internals for Pg {
         rows::collect(rows, limit, shared).await
     }
 
+    #[inline]
     fn row(answer: &Arc<RowSet>, index: usize) -> Option<PgRow> {
         rows::row(answer, index)
     }

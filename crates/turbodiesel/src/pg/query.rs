@@ -57,6 +57,7 @@ const FIRST_RUN: u32 = 0xF1E2_0000;
 const SECOND_RUN: u32 = 0xD3C4_0000;
 
 impl StandIn {
+    #[inline]
     fn oid(self, run: u32) -> u32 {
         let index = u32::try_from(self.custom_type).expect("a query names fewer types");
         run + index * 2 + u32::from(self.array)
@@ -137,6 +138,7 @@ impl PgBinds {
         self.custom = Some(Box::new(CustomTypes { types, embedded }));
     }
 
+    #[inline]
     fn identify(&self, identity: &mut IdentityBuilder) -> QueryResult<()> {
         for (value, metadata) in self.values.iter().zip(&self.metadata) {
             let oid = oid(metadata)?;
@@ -163,6 +165,7 @@ impl PgBinds {
         Ok(())
     }
 
+    #[inline]
     fn stand_in(&self, oid: u32) -> Option<(&CustomTypes, StandIn)> {
         let custom = self.custom.as_deref()?;
         Some((custom, StandIn::of(oid, FIRST_RUN, custom.types.len())?))
@@ -170,6 +173,7 @@ impl PgBinds {
 }
 
 impl CustomTypes {
+    #[inline]
     fn identify(&self, stand_in: StandIn, identity: &mut IdentityBuilder) {
         let CustomType { schema, name } = &self.types[stand_in.custom_type];
         match schema {
@@ -195,6 +199,7 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
 
+#[inline]
 fn oid(metadata: &PgTypeMetadata) -> QueryResult<u32> {
     metadata.oid().map_err(|error| SerializationError(Box::new(error)))
 }

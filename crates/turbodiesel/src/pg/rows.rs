@@ -50,6 +50,7 @@ impl fmt::Debug for PgRow {
 impl RowSealed for PgRow {}
 
 impl RowIndex<usize> for PgRow {
+    #[inline]
     fn idx(&self, index: usize) -> Option<usize> {
         match self {
             PgRow::Cached(row) => row.idx(index),
@@ -59,6 +60,7 @@ impl RowIndex<usize> for PgRow {
 }
 
 impl<'a> RowIndex<&'a str> for PgRow {
+    #[inline]
     fn idx(&self, name: &'a str) -> Option<usize> {
         match self {
             PgRow::Cached(row) => row.idx(name),
@@ -75,6 +77,7 @@ impl<'a> Row<'a, Pg> for PgRow {
         Self: 'f;
     type InnerPartialRow = Self;
 
+    #[inline]
     fn field_count(&self) -> usize {
         match self {
             PgRow::Cached(row) => row.field_count(),
@@ -82,6 +85,7 @@ impl<'a> Row<'a, Pg> for PgRow {
         }
     }
 
+    #[inline]
     fn get<'b, I>(&'b self, index: I) -> Option<Self::Field<'b>>
     where
         'a: 'b,
@@ -94,6 +98,7 @@ impl<'a> Row<'a, Pg> for PgRow {
         }
     }
 
+    #[inline]
     fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self::InnerPartialRow> {
         PartialRow::new(self, range)
     }
@@ -114,6 +119,7 @@ impl fmt::Debug for PgField<'_> {
 }
 
 impl<'f> Field<'f, Pg> for PgField<'f> {
+    #[inline]
     fn field_name(&self) -> Option<&str> {
         match self {
             PgField::Cached(field) => field.field_name(),
@@ -121,6 +127,7 @@ impl<'f> Field<'f, Pg> for PgField<'f> {
         }
     }
 
+    #[inline]
     fn value(&self) -> Option<PgValue<'_>> {
         match self {
             PgField::Cached(field) => field.value(),
@@ -171,6 +178,7 @@ fn push(rows: &mut RowSetBuilder, row: &LiveRow) -> bool {
         })
 }
 
+#[inline]
 pub(super) fn row(rows: &Arc<RowSet>, index: usize) -> Option<PgRow> {
     CachedRow::new(Arc::clone(rows), index).map(PgRow::Cached)
 }
