@@ -231,7 +231,8 @@ impl<V: Weigh, E> Cache<V, E> {
     pub fn fill(&self, read: &Read<'_>, snapshot: Snapshot, value: impl Into<Arc<V>>) -> bool {
         let inner = &*self.inner;
         let prepared = inner.prepare(read, &snapshot, &value.into());
-        let shard = inner.flights.lock(read.key.fingerprint);
+        let mut shard = inner.flights.lock(read.key.fingerprint);
+        shard.overtake(read.key.fingerprint, None);
         let admitted = inner.admit(&shard, read, prepared);
         // What had to leave is dropped without the lock.
         drop(shard);

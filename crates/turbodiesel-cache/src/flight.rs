@@ -12,6 +12,10 @@
 //! write ends, and a key is read at most twice per write, however many read it. Few flights linger
 //! at a time, and only with small answers, because they are outside every budget.
 //!
+//! Between a commit and its acknowledgement, who reads first does not say who reads newer. So when a
+//! flight lands that is not the newest any more, or a value arrives that no flight has read, the
+//! newest is closed to those who come later.
+//!
 //! Locks, in this order: a shard of the table, a flight's state, a shard of a tier's map. None of
 //! them is held across an `await`.
 
@@ -236,6 +240,17 @@ impl<V, E> Shard<V, E> {
     /// Makes a flight that goes on under a new leader boardable again, if no newer one is.
     pub(crate) fn announce_again(&mut self, flight: &Arc<Flight<V, E>>) {
         self.newest.entry(flight.fingerprint).or_insert_with(|| Arc::clone(flight));
+    }
+
+    /// Somebody has seen a value that was not read by the newest flight, if that is not `by`, and may
+    /// be newer than what that one has read or will: whoever comes now must not board it, or values
+    /// would go back.
+    pub(crate) fn overtake(&mut self, key: Fingerprint, by: Option<&Arc<Flight<V, E>>>) {
+        if let Place::Occupied(place) = self.newest.entry(key)
+            && by.is_none_or(|flight| !Arc::ptr_eq(place.get(), flight))
+        {
+            place.remove();
+        }
     }
 
     /// Ends a flight. Returns whom to wake, once the lock is released.

@@ -116,6 +116,7 @@ impl<V: Weigh, E> Lead<V, E> {
             self.snapshot.is_marked_by_writers_alone() && value.weight() <= LINGERING_BYTES;
         // Filled and landed under one lock: whoever finds no flight any more finds the entry.
         let mut shard = self.inner.flights.lock(flight.fingerprint);
+        shard.overtake(flight.fingerprint, Some(flight));
         let left = self.inner.admit(&shard, &read, prepared);
         let wake = if lingers {
             shard.land_and_linger(flight, Arc::clone(&value))

@@ -30,7 +30,8 @@ enum Source<B: Backend> {
 /// Rows as they arrive, and the connection that they come over unless the caller holds it.
 struct Live<B: Backend> {
     rows: BoxStream<'static, QueryResult<B::Row>>,
-    connection: Option<Checkout<B>>,
+    /// Boxed, because it is large and a hit, which has none, moves the whole several times.
+    connection: Option<Box<Checkout<B>>>,
 }
 
 impl<B: Backend> Rows<B> {
@@ -50,7 +51,7 @@ impl<B: Backend> Rows<B> {
             // Until the last row has arrived.
             connection.start();
         }
-        Self(Source::Live(Live { rows, connection }))
+        Self(Source::Live(Live { rows, connection: connection.map(Box::new) }))
     }
 }
 
