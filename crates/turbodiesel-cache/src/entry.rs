@@ -82,7 +82,10 @@ impl<V> Entry<V> {
         let load = now.since(started);
         let expires = started.plus(aging.lifetime(fastrand::f64()));
         let look_ahead = scaled(load, LOOK_AHEAD * aging.refresh_beta);
-        let early = Nanos(expires.0.saturating_sub(nanos(look_ahead)));
+        // Not in the first half of its life: a load that happened to wait for a lock would look
+        // dear, and be repeated at once.
+        let half = started.plus(expires.since(started) / 2);
+        let early = Nanos(expires.0.saturating_sub(nanos(look_ahead))).max(half);
         let soft = aging.stale_after.map_or(expires, |soft| started.plus(soft));
         let weight = Self::fixed_weight() + identity.len() + value_weight;
         Self {

@@ -13,8 +13,9 @@
 //! at a time, and only with small answers, because they are outside every budget.
 //!
 //! Between a commit and its acknowledgement, who reads first does not say who reads newer. So when a
-//! flight lands that is not the newest any more, or a value arrives that no flight has read, the
-//! newest is closed to those who come later.
+//! flight lands that is not the newest any more, its readers are given what the newest has landed
+//! with; if that is still loading, or a value arrives that no flight has read, the newest is closed to
+//! those who come later.
 //!
 //! Locks, in this order: a shard of the table, a flight's state, a shard of a tier's map. None of
 //! them is held across an `await`.
@@ -146,6 +147,17 @@ impl<V, E> Flight<V, E> {
         let mut state = self.state.lock();
         state.phase = Phase::Landed(landing);
         if state.followers == 0 { Wake::Nobody } else { Wake::All }
+    }
+
+    /// The value with which it landed, if `may_share` approves of the snapshot that it was read under.
+    pub(crate) fn landed(&self, may_share: impl FnOnce(&Snapshot) -> bool) -> Option<Arc<V>> {
+        let state = self.state.lock();
+        match &state.phase {
+            Phase::Landed(Landing::Value(value)) if may_share(&state.snapshot) => {
+                Some(Arc::clone(value))
+            }
+            _ => None,
+        }
     }
 
     fn has_landed(&self) -> bool {

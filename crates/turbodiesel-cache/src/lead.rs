@@ -116,6 +116,18 @@ impl<V: Weigh, E> Lead<V, E> {
             self.snapshot.is_marked_by_writers_alone() && value.weight() <= LINGERING_BYTES;
         // Filled and landed under one lock: whoever finds no flight any more finds the entry.
         let mut shard = self.inner.flights.lock(flight.fingerprint);
+        let newer = shard
+            .newest(flight.fingerprint)
+            .filter(|newest| !Arc::ptr_eq(newest, flight) && *newest.identity == *flight.identity)
+            .and_then(|newest| newest.landed(|snapshot| self.inner.may_share(snapshot, &read)));
+        if let Some(newer) = newer {
+            // Nobody has seen what was read here, so nobody will miss it.
+            let wake = shard.land(flight, Landing::Value(Arc::clone(&newer)));
+            drop(shard);
+            wake.wake(flight);
+            self.landed();
+            return newer;
+        }
         shard.overtake(flight.fingerprint, Some(flight));
         let left = self.inner.admit(&shard, &read, prepared);
         let wake = if lingers {
