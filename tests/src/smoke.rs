@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
-use turbodiesel::{Backend, Db, Outcome, Tier};
-use turbodiesel_testkit::{SqliteFile, database};
+use turbodiesel::{Db, Outcome, Tier};
+use turbodiesel_testkit::database;
 
 diesel::table! {
     users { id -> Integer, name -> Text }
@@ -50,17 +50,4 @@ async fn postgres() {
         .unwrap();
     let count: i64 = users::table.count().get_result(&mut &db).await.unwrap();
     assert_eq!(count, 3);
-    println!("{:#?}", db.stats());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sqlite() {
-    let file = SqliteFile::new().unwrap();
-    let db = Db::sqlite().url(file.url()).build().await.unwrap();
-    (&db).batch_execute(SCHEMA).await.unwrap();
-    check(&db).await;
-}
-
-async fn check<B: Backend>(db: &Db<B>) {
-    let _ = db.stats();
 }

@@ -206,23 +206,34 @@ impl<B: Backend> Connection<B> {
         .await
     }
 
-    async fn read(&mut self, captured: Captured<B>) -> QueryResult<(Rows<B>, Outcome)> {
-        let tainted = self.names_changed || self.checked_out()?.tainted;
-        let reason = match () {
-            () if tainted => Err(Bypass::TaintedConnection),
-            () if self.in_transaction() => Err(Bypass::InTransaction),
-            () => match read::look_up(&self.db, &self.options, &captured) {
+    /// Asks the cache, if the connection may, and says how to read the database otherwise.
+    pub(crate) fn begin_read(&self, captured: Captured<B>) -> QueryResult<Begun<B>> {
+        let Self { db, options, .. } = self;
+        let lone = if self.names_changed || self.shared()?.tainted {
+            Err(Bypass::TaintedConnection)
+        } else if self.in_transaction() {
+            Err(Bypass::InTransaction)
+        } else {
+            match read::look_up(db, options, &captured) {
                 Found::Hit { answer, outcome, refresh } => {
-                    read::refresh_if_due(&self.db, refresh, captured);
-                    return Ok((Rows::answer(answer), outcome));
+                    read::refresh_if_due(db, refresh, captured);
+                    return Ok(Begun::Served(answer, outcome));
                 }
-                Found::Miss => LoneRead::begin(&self.db, &self.options, &captured),
+                Found::Miss => LoneRead::begin(db, options, &captured),
                 Found::Bypass(reason) => Err(reason),
-            },
+            }
+        };
+        Ok(Begun::Read(captured, lone))
+    }
+
+    async fn read(&mut self, captured: Captured<B>) -> QueryResult<(Rows<B>, Outcome)> {
+        let (captured, lone) = match self.begin_read(captured)? {
+            Begun::Served(answer, outcome) => return Ok((Rows::answer(answer), outcome)),
+            Begun::Read(captured, lone) => (captured, lone),
         };
         let Self { db, slot, .. } = self;
         let checkout = slot.as_mut().ok_or_else(lost)?;
-        let lone = match reason {
+        let lone = match lone {
             Ok(lone) => lone,
             Err(reason) => {
                 let (rows, outcome) = read::live_on(db, checkout, captured, reason).await?;
@@ -325,6 +336,13 @@ impl<B: Backend> AsyncConnection for Connection<B> {
             checkout.set_prepared_statement_cache_size(size);
         }
     }
+}
+
+/// What the beginning of a read on a connection came to.
+pub(crate) enum Begun<B: Backend> {
+    Served(Arc<B::Answer>, Outcome),
+    /// Read the database, and keep the answer or not, for the reason given.
+    Read(Captured<B>, Result<LoneRead, Bypass>),
 }
 
 struct NoInstrumentation;

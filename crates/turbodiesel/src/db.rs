@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::Guard;
 use diesel::{QueryResult, pg::Pg};
 use diesel_async::TransactionManager;
 use tokio_util::task::TaskTracker;
@@ -25,7 +24,7 @@ use crate::{
     handle::Handle,
     keeper::CatalogKeeper,
     pool::{self, Checkout, Failures, Manager},
-    shape::{Effect, Resolution, Shape, Shapes},
+    shape::{Effect, Resolved, Shape, Shapes},
     stats::{Counters, PoolStats, Stats},
     transaction::{SendAsyncFnOnce, Transactions},
 };
@@ -283,7 +282,7 @@ impl<B: Backend> Inner<B> {
     }
 
     /// What the current catalog says of a shape, and which edition of the catalog that is.
-    pub(crate) fn resolution(&self, shape: &Shape<B>) -> Guard<Option<Arc<Resolution>>> {
+    pub(crate) fn resolution(&self, shape: &Shape<B>) -> Resolved {
         shape.resolve(&self.keeper.current(), &self.stamps, &self.settings.classes)
     }
 

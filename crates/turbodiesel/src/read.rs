@@ -154,8 +154,7 @@ pub(crate) fn look_up<B: Backend>(
     captured: &Captured<B>,
 ) -> Found<B> {
     let resolution = db.0.resolution(&captured.shape);
-    let resolution = resolution.as_ref().expect("resolving leaves a resolution");
-    let readable = match access(db, options, resolution) {
+    let readable = match access(db, options, &resolution) {
         Ok(readable) => readable,
         Err(reason) => return Found::Bypass(reason),
     };
@@ -237,8 +236,7 @@ fn join<B: Backend>(
     captured: &Captured<B>,
 ) -> Result<(u64, Role<B::Answer, SharedError>), Bypass> {
     let resolution = db.0.resolution(&captured.shape);
-    let resolution = resolution.as_ref().expect("resolving leaves a resolution");
-    let readable = access(db, options, resolution)?;
+    let readable = access(db, options, &resolution)?;
     let slots = slots(readable, options);
     let request = request(captured.identity.key(), readable, options, &slots);
     Ok((resolution.edition, db.0.cache.join(&request)))
@@ -360,8 +358,7 @@ impl LoneRead {
     ) -> Result<Self, Bypass> {
         loop {
             let resolution = db.0.resolution(&captured.shape);
-            let resolution = resolution.as_ref().expect("resolving leaves a resolution");
-            let readable = access(db, options, resolution)?;
+            let readable = access(db, options, &resolution)?;
             let slots: Box<[Slot]> = slots(readable, options).into();
             let snapshot = db.0.stamps.snapshot(slots.iter().copied());
             // As in `miss`: the stamps must be those of the current catalog's tables.

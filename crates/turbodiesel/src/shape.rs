@@ -2,6 +2,7 @@
 
 use std::{
     any::TypeId,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -110,15 +111,26 @@ impl<B: Backend> Shape<B> {
         edition: &Edition,
         stamps: &Stamps,
         classes: &Classes,
-    ) -> Guard<Option<Arc<Resolution>>> {
+    ) -> Resolved {
         let known = self.resolution.load();
         if known.as_ref().is_some_and(|known| known.edition == edition.number) {
-            return known;
+            return Resolved(known);
         }
         let resolution = Some(Arc::new(resolve(&self.plan, &self.sql, edition, stamps, classes)));
         self.resolution.store(resolution.clone());
         // Not what is stored now: a slower thread may have put back an older one.
-        Guard::from_inner(resolution)
+        Resolved(Guard::from_inner(resolution))
+    }
+}
+
+/// A resolution, as cheaply as it can be had.
+pub(crate) struct Resolved(Guard<Option<Arc<Resolution>>>);
+
+impl Deref for Resolved {
+    type Target = Resolution;
+
+    fn deref(&self) -> &Resolution {
+        self.0.as_ref().expect("it was made of one")
     }
 }
 

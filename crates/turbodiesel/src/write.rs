@@ -81,8 +81,7 @@ async fn in_a_task<B: Backend, S: Statement<B>>(
 
 /// What a statement may write, under the current catalog.
 pub(crate) fn effect<B: Backend>(db: &Db<B>, shape: &Shape<B>) -> Effect {
-    let resolution = db.0.resolution(shape);
-    resolution.as_ref().expect("resolving leaves a resolution").effect.clone()
+    db.0.resolution(shape).effect.clone()
 }
 
 /// What a statement may write on a session whose names may mean other tables than the catalog's.

@@ -15,8 +15,7 @@ use turbodiesel_core::Bypass;
 use super::{PgRow, rows};
 use crate::{
     backend::Loaded,
-    connection::Connection,
-    read::{self, Found, LoneRead},
+    connection::{Begun, Connection},
     rows::Rows,
     shape::{Captured, Effect},
     write,
@@ -57,23 +56,14 @@ impl Connection<Pg> {
 
     async fn read_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
         let db = &self.db;
-        let checkout = self.shared()?;
-        let lone = match () {
-            () if self.names_changed() || checkout.tainted => Err(Bypass::TaintedConnection),
-            () if self.in_transaction() => Err(Bypass::InTransaction),
-            () => match read::look_up(db, self.options(), &captured) {
-                Found::Hit { answer, refresh, .. } => {
-                    read::refresh_if_due(db, refresh, captured);
-                    return Ok(Rows::answer(answer));
-                }
-                Found::Miss => LoneRead::begin(db, self.options(), &captured),
-                Found::Bypass(reason) => Err(reason),
-            },
+        let (captured, lone) = match self.begin_read(captured)? {
+            Begun::Served(answer, _) => return Ok(Rows::answer(answer)),
+            Begun::Read(captured, lone) => (captured, lone),
         };
         db.0.counters.count_statement();
         let shape = Arc::clone(&captured.shape);
         let identity = captured.identity.clone();
-        let mut raw: &AsyncPgConnection = checkout;
+        let mut raw: &AsyncPgConnection = self.shared()?;
         let live = AsyncConnectionCore::load(&mut raw, captured.into_query()).await?;
         let lone = match lone {
             Ok(lone) => lone,
