@@ -112,6 +112,6 @@ pub use cache::{Cache, Key, Lookup, Read};
 pub use error::Error;
 pub use lead::{Follow, Followed, Lead, Role};
 pub use options::{CacheBuilder, TierOptions};
-pub use stamps::{Slot, Snapshot, Stamps, StampsOptions};
+pub use stamps::{ColumnSlots, Slot, Snapshot, Stamps, StampsOptions};
 pub use stats::{CacheStats, RefusedFills, TierStats};
 pub use write::WriteMark;

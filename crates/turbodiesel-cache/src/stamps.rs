@@ -24,6 +24,11 @@
 //! - **W1 before W2, W3 before W4.** So a reader always finds the mark or has its answer ended, and
 //!   never neither. As every mark ends in a stamp, the other order would be harmless within one
 //!   process; this one keeps the safety of an answer from resting on how a later step goes.
+//! - **What a writer expects** to change, without knowing which values before it has committed, is
+//!   neither marked nor stamped beforehand: W3 stamps the values that it turned out to be, or else
+//!   all that it might have been. Until then an answer that the write touches is served and kept as
+//!   if the write came after its acknowledgement, which is when it has to be seen; and W3 comes, as
+//!   a writer that ends in any other way says its last word for it.
 //! - **A writer that ends without an outcome** puts a deadline on its marks before it lifts its own
 //!   (see [`WriteMark`]), and R2 looks for writers first and for deadlines second: a reader that
 //!   comes too late to count the writer comes early enough to see the deadline.
@@ -39,7 +44,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
@@ -48,7 +53,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use turbodiesel_core::{Clock, Nanos, TableName, Tag};
+use turbodiesel_core::{Clock, Nanos, PinRef, TableName, Tag};
 
 use crate::WriteMark;
 
@@ -68,6 +73,21 @@ impl Slot {
 
     fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// The slots of one column's tags: of any value in it, and where those of single values are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnSlots {
+    any: Slot,
+    seed: u64,
+}
+
+impl ColumnSlots {
+    /// The slot of [`Tag::Column`].
+    #[must_use]
+    pub fn any(self) -> Slot {
+        self.any
     }
 }
 
@@ -197,9 +217,26 @@ impl Stamps {
     pub fn slot(&self, tag: &Tag) -> Slot {
         match tag {
             Tag::All => Slot::ALL,
-            Tag::Table(table) => self.table_slot(table).unwrap_or_else(|| self.hashed_slot(tag)),
-            Tag::Column { .. } | Tag::Value { .. } => self.hashed_slot(tag),
+            Tag::Table(table) => self.table_slot(table).unwrap_or_else(|| self.hashed_slot(table)),
+            Tag::Column { table, column } => self.column(table, column).any,
+            Tag::Value { table, column, value } => {
+                self.value_slot(self.column(table, column), value.borrowed())
+            }
         }
+    }
+
+    /// The slots of a column's tags, so that those of its values need not name it each time.
+    #[must_use]
+    pub fn column(&self, table: &TableName, column: &str) -> ColumnSlots {
+        let name = (table, column);
+        ColumnSlots { any: self.hashed_slot(name), seed: self.hash.hash_one((name, "values")) }
+    }
+
+    /// The slot of [`Tag::Value`].
+    #[must_use]
+    #[inline]
+    pub fn value_slot(&self, column: ColumnSlots, value: PinRef<'_>) -> Slot {
+        self.hashed_slot((column.seed, value))
     }
 
     /// The slot of a table's own, `None` once they are used up. A table's slot never changes: none
@@ -218,7 +255,8 @@ impl Stamps {
         Some(slot)
     }
 
-    fn hashed_slot(&self, tag: &Tag) -> Slot {
+    #[inline]
+    fn hashed_slot(&self, tag: impl Hash) -> Slot {
         let offset = self.hash.hash_one(tag) % u64::from(self.options.hashed);
         Slot(1 + self.options.tables + u32::try_from(offset).expect("a remainder of a u32"))
     }

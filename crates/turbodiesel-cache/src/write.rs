@@ -14,12 +14,14 @@ pub struct WriteMark {
     stamps: Arc<Stamps>,
     /// Slots this write still marks. Empty once the outcome is told.
     slots: Vec<Slot>,
+    /// Slots whose change depends on what the write turns out to have touched.
+    expected: Vec<Slot>,
     lifetime: Duration,
 }
 
 impl WriteMark {
     pub(crate) fn new(stamps: Arc<Stamps>, slots: Vec<Slot>, lifetime: Duration) -> Self {
-        let mut mark = Self { stamps, slots: Vec::new(), lifetime };
+        let mut mark = Self { stamps, slots: Vec::new(), expected: Vec::new(), lifetime };
         mark.add(slots);
         mark
     }
@@ -37,6 +39,12 @@ impl WriteMark {
         self.slots.extend(slots);
     }
 
+    /// Adds slots that stand for more than the write may touch, such as any value of a column. They
+    /// change only if it is never told [exactly](Self::committed_exactly) what it touched.
+    pub fn expect(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        self.expected.extend(slots);
+    }
+
     /// The slots that are marked.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
@@ -45,9 +53,20 @@ impl WriteMark {
 
     /// The write committed. Call it before acknowledging the write to anybody.
     pub fn committed(mut self) {
+        let expected = std::mem::take(&mut self.expected);
+        self.end(expected);
+    }
+
+    /// The write committed, and of all that was [expected](Self::expect) it touched `touched` and
+    /// nothing else.
+    pub fn committed_exactly(mut self, touched: impl IntoIterator<Item = Slot>) {
+        self.end(touched);
+    }
+
+    fn end(&mut self, touched: impl IntoIterator<Item = Slot>) {
         // Changed before lifted. A flight that began under the mark carries an answer from before
         // the commit; this change is what keeps later readers from joining it.
-        self.stamps.change(self.slots.iter().copied());
+        self.stamps.change(self.slots.iter().copied().chain(touched));
         self.lift();
     }
 
@@ -66,17 +85,21 @@ impl WriteMark {
     fn lift(&mut self) {
         self.stamps.unmark(&self.slots);
         self.slots.clear();
+        self.expected.clear();
     }
 }
 
 impl Drop for WriteMark {
     fn drop(&mut self) {
-        if self.slots.is_empty() {
+        if self.slots.is_empty() && self.expected.is_empty() {
             return;
         }
-        // Held before lifted, or a snapshot in between would find the slots free.
-        self.stamps.hold(&self.slots, self.lifetime);
-        self.stamps.change(self.slots.iter().copied());
+        // Held before lifted, or a snapshot in between would find the slots free. Held before changed,
+        // or a snapshot in between would find the expected slots free, which nobody marked.
+        for slots in [&self.slots, &self.expected] {
+            self.stamps.hold(slots, self.lifetime);
+        }
+        self.stamps.change(self.slots.iter().chain(&self.expected).copied());
         self.lift();
     }
 }
@@ -85,6 +108,7 @@ impl fmt::Debug for WriteMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteMark")
             .field("slots", &self.slots)
+            .field("expected", &self.expected)
             .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }

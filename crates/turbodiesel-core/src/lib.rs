@@ -42,7 +42,7 @@ pub use outcome::{Bypass, Outcome};
 #[cfg(feature = "postgres")]
 pub use rows::{CachedField, CachedRow};
 pub use rows::{Column, RowSet, RowSetBuilder, RowSetFull};
-pub use tag::{PinValue, TableName, Tag};
+pub use tag::{PinRef, PinValue, TableName, Tag};
 pub use tier::{ParseTierError, Tier};
 
 /// The number of bytes a value occupies in a cache, its own heap allocations included.

@@ -51,6 +51,33 @@ pub enum PinValue {
     Text(Box<str>),
 }
 
+/// A [`PinValue`] that borrows its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PinRef<'a> {
+    /// Integers of any width.
+    Int(i64),
+    /// `boolean`.
+    Bool(bool),
+    /// `uuid`.
+    Uuid([u8; 16]),
+    /// `text` or unbounded `varchar` under a deterministic collation.
+    Text(&'a str),
+}
+
+impl PinValue {
+    /// The value, borrowed.
+    #[must_use]
+    #[inline]
+    pub fn borrowed(&self) -> PinRef<'_> {
+        match self {
+            PinValue::Int(value) => PinRef::Int(*value),
+            PinValue::Bool(value) => PinRef::Bool(*value),
+            PinValue::Uuid(value) => PinRef::Uuid(*value),
+            PinValue::Text(value) => PinRef::Text(value),
+        }
+    }
+}
+
 /// A unit of invalidation: reads depend on tags, writes change them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tag {

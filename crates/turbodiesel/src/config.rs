@@ -38,6 +38,7 @@ const MARK_SLACK: Duration = Duration::from_secs(5);
 pub struct Builder<B: Backend> {
     url: Option<String>,
     enabled: bool,
+    value_tags: bool,
     pool: PoolSettings,
     statement_timeout: Duration,
     tiers: [TierOptions; 3],
@@ -51,6 +52,7 @@ pub struct Builder<B: Backend> {
 /// What a `Db` keeps of its configuration.
 pub(crate) struct Settings {
     pub(crate) enabled: bool,
+    pub(crate) value_tags: bool,
     pub(crate) pool: PoolSettings,
     pub(crate) max_entry_bytes: usize,
     pub(crate) mark_lifetime: Duration,
@@ -71,6 +73,7 @@ impl<B: Backend> Builder<B> {
         Self {
             url: None,
             enabled: true,
+            value_tags: true,
             pool: PoolSettings {
                 size: 10,
                 min_idle: None,
@@ -152,6 +155,15 @@ impl<B: Backend> Builder<B> {
     /// Defaults to on.
     pub fn cache(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
+        self
+    }
+
+    /// Whether an answer confined to one value of a key (`id = 7`, `customer_id = 3`) outlives writes
+    /// to other rows of its table. Off, every write to a table ends every answer that reads it.
+    ///
+    /// Defaults to on.
+    pub fn value_tags(mut self, enabled: bool) -> Self {
+        self.value_tags = enabled;
         self
     }
 
@@ -275,6 +287,7 @@ impl<B: Backend> Builder<B> {
         let Self {
             url,
             enabled,
+            value_tags,
             mut pool,
             statement_timeout,
             tiers,
@@ -324,6 +337,7 @@ impl<B: Backend> Builder<B> {
         let cache = cache.build().map_err(|error| Error::configuration(error.to_string()))?;
         let settings = Settings {
             enabled,
+            value_tags,
             pool,
             max_entry_bytes,
             mark_lifetime: statement_timeout + MARK_SLACK,

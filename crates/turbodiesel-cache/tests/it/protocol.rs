@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use turbodiesel_cache::{Slot, Stamps, StampsOptions};
+use turbodiesel_cache::{Slot, Stamps, StampsOptions, WriteMark};
 use turbodiesel_core::{Clock, ManualClock, Nanos, PinValue, TableName, Tag};
 
 use crate::support::{LIFETIME, TTL, World, answer, read, table, wait};
@@ -414,4 +414,39 @@ fn clearing_ends_a_tier_and_loads_in_progress_are_not_kept() {
     assert!(world.fill(&kept, 5));
     world.advance(TTL / 2);
     assert_eq!(world.hit(&kept), Some(5));
+}
+
+#[test]
+fn what_is_expected_changes_only_where_it_was_touched() {
+    let world = World::new();
+    let (any, one, two) = (world.table("any"), world.table("one"), world.table("two"));
+    let stamps = &world.stamps;
+    let before = stamps.snapshot([any, one, two]);
+    let mut mark = stamps.begin_write([], LIFETIME);
+    mark.expect([any]);
+    assert!(stamps.is_current(&before, &[any, one, two]));
+    assert!(!stamps.snapshot([any]).is_marked());
+    mark.committed_exactly([one]);
+    assert!(stamps.is_current(&before, &[any, two]));
+    assert!(!stamps.is_current(&before, &[one]));
+}
+
+#[test]
+fn what_is_expected_changes_where_nobody_knows() {
+    let world = World::new();
+    let any = world.table("any");
+    let stamps = &world.stamps;
+    for end in [WriteMark::committed, WriteMark::unknown] {
+        let before = stamps.snapshot([any]);
+        let mut mark = stamps.begin_write([], LIFETIME);
+        mark.expect([any]);
+        end(mark);
+        assert!(!stamps.is_current(&before, &[any]));
+    }
+    assert!(stamps.snapshot([any]).is_marked(), "it may still commit");
+    let mut mark = stamps.begin_write([], LIFETIME);
+    mark.expect([any]);
+    let before = stamps.snapshot([any]);
+    mark.aborted();
+    assert!(stamps.is_current(&before, &[any]));
 }
