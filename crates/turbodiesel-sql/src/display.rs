@@ -7,7 +7,7 @@ use turbodiesel_core::PinValue;
 
 use crate::{
     Action, ColumnRef, Columns, Conflict, ConflictOn, FunctionName, Inserted, Kind, Occurrence,
-    Pin, PinSource, Plan, Refusal, Rows, Scalar, Target, ValueSource, Writes,
+    Pin, PinSource, Plan, Refusal, Returned, Returning, Rows, Scalar, Target, ValueSource, Writes,
 };
 
 impl Display for Plan {
@@ -193,6 +193,26 @@ impl Display for Inserted {
             Rows::Defaults => f.write_str(" of defaults"),
             Rows::Other => f.write_str(" of rows"),
             Rows::Values(rows) => rows.iter().try_for_each(|row| write!(f, " ({})", list(row))),
+        }
+    }
+}
+
+impl Display for Returning {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.items() {
+            None => write!(f, "nothing of {}", self.relation()),
+            Some(items) => write!(f, "{} of {}", list(items), self.relation()),
+        }
+    }
+}
+
+impl Display for Returned {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Returned::Column(column) => f.write_str(column),
+            Returned::All => f.write_str("*"),
+            Returned::Expression => f.write_str("?"),
+            Returned::Several => f.write_str("??"),
         }
     }
 }

@@ -142,6 +142,7 @@ impl Facts {
             writes,
             functions: self.functions,
             builtins: self.builtins,
+            returning: None,
             refusal,
         }
     }

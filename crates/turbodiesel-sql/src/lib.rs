@@ -75,7 +75,7 @@
 //! - `statement`: from text to plan: control statements by their first words, the rest by the walk.
 //! - `dialect`, `tokens`: the two databases' spelling, and where the parser must be helped.
 //! - `walk`, `from`, `expr`, `operator`, `call`, `write`: the walk over queries, expressions and
-//!   writes.
+//!   writes; `returning`: how to ask a write for more.
 //! - `glance`: queries that the parser does not know. `view`: the body of a view.
 //! - `facts`: what the walk has found; `scope`: which relation a name means.
 //! - `pins`: what confines the rows of a relation.
@@ -94,6 +94,7 @@ mod operator;
 mod pins;
 mod plan;
 mod planner;
+mod returning;
 mod scope;
 mod statement;
 mod tokens;
@@ -109,5 +110,6 @@ pub use plan::{
     Pin, PinSource, Plan, Refusal, Rows, Scalar, Target, ValueSource, Writes,
 };
 pub use planner::Planner;
+pub use returning::{Returned, Returning};
 pub use statement::plan;
 pub use view::plan_view;

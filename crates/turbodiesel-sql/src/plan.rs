@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use turbodiesel_core::{Bypass, PinValue, TableName};
 
+use crate::Returning;
+
 /// What sort of statement this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -38,6 +40,7 @@ pub struct Plan {
     pub(crate) writes: Writes,
     pub(crate) functions: BTreeSet<FunctionName>,
     pub(crate) builtins: BTreeSet<FunctionName>,
+    pub(crate) returning: Option<Returning>,
     pub(crate) refusal: Option<Refusal>,
 }
 
@@ -80,6 +83,17 @@ impl Plan {
     #[must_use]
     pub fn writes(&self) -> &Writes {
         &self.writes
+    }
+
+    /// The `RETURNING` clause of the statement, present or not, if columns of its only target can be
+    /// appended to it without changing what the statement does.
+    ///
+    /// It is there for one `INSERT`, `UPDATE` or `DELETE`, also with `ON CONFLICT` and behind CTEs
+    /// that only read. It is not for `MERGE`, `REPLACE`, `UPDATE … FROM`, `DELETE … USING`, `LIMIT`,
+    /// a statement that changes several tables, or a text that ends in a comment.
+    #[must_use]
+    pub fn returning(&self) -> Option<&Returning> {
+        self.returning.as_ref()
     }
 
     /// Called functions, and operators that are known to call one, about which the built-in list

@@ -4,7 +4,7 @@ use sqlparser::{ast, parser::Parser, tokenizer::Token};
 use turbodiesel_core::Bypass;
 
 use crate::{
-    Dialect, Kind, Plan, Refusal, Writes, glance,
+    Dialect, Kind, Plan, Refusal, Writes, glance, returning,
     tokens::{self, Unreadable},
     walk::Walk,
 };
@@ -215,7 +215,7 @@ pub(crate) fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Pla
             .with_tokens(statement.tokens.clone())
             .parse_statements();
         match parsed.as_deref() {
-            Ok([parsed]) => walk(dialect, statement.conflict_on_expression, parsed),
+            Ok([parsed]) => walk(dialect, statement, parsed),
             _ => unknown(Bypass::NotUnderstood, "not parsed"),
         }
     });
@@ -227,8 +227,8 @@ pub(crate) fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Pla
     }
 }
 
-fn walk(dialect: Dialect, conflict_on_expression: bool, parsed: &ast::Statement) -> Plan {
-    let mut walk = Walk::new(dialect, conflict_on_expression);
+fn walk(dialect: Dialect, statement: &tokens::Statement, parsed: &ast::Statement) -> Plan {
+    let mut walk = Walk::new(dialect, statement.conflict_on_expression);
     let returns_rows = match parsed {
         ast::Statement::Query(query) => walk.query(query),
         ast::Statement::Insert(insert) => walk.insert(insert),
@@ -245,7 +245,14 @@ fn walk(dialect: Dialect, conflict_on_expression: bool, parsed: &ast::Statement)
         }
         _ => return unknown(Bypass::NotUnderstood, "statement of another dialect"),
     };
-    walk.facts.into_plan(returns_rows)
+    let mut plan = walk.facts.into_plan(returns_rows);
+    if let Writes::Tables(targets) = &plan.writes
+        && let [_] = targets.as_slice()
+        && statement.can_be_extended
+    {
+        plan.returning = returning::returning(dialect, parsed);
+    }
+    plan
 }
 
 pub(crate) fn unknown(reason: Bypass, detail: &str) -> Plan {
@@ -263,6 +270,7 @@ fn simple(kind: Kind, writes: Writes, reason: Bypass, detail: &str) -> Plan {
         writes,
         functions: Default::default(),
         builtins: Default::default(),
+        returning: None,
         refusal: Some(Refusal { reason, detail: detail.to_owned() }),
     }
 }

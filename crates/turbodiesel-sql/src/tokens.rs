@@ -4,7 +4,7 @@
 //! *misread* a statement or reject one that is common, the tokens are rewritten to an equivalent
 //! that it reads; where its idea of a token may differ from the database's, the text is refused.
 
-use sqlparser::tokenizer::{Token, Tokenizer, Word};
+use sqlparser::tokenizer::{Token, Tokenizer, Whitespace, Word};
 
 use crate::Dialect;
 
@@ -14,6 +14,8 @@ pub(crate) struct Statement {
     pub(crate) tokens: Vec<Token>,
     /// Whether an `ON CONFLICT` target was an expression or partial, and has been removed.
     pub(crate) conflict_on_expression: bool,
+    /// Whether nothing but white space and semicolons follows the last token in the text.
+    pub(crate) can_be_extended: bool,
 }
 
 /// Why a text has no tokens to look at.
@@ -37,6 +39,11 @@ pub(crate) fn statement(dialect: Dialect, sql: &str) -> Result<Statement, Unread
     if tokens.iter().any(swallows_comment) {
         return Err(Unreadable::Text);
     }
+    let can_be_extended =
+        tokens.iter().rev().find(|token| !may_follow(token)).is_some_and(|last| {
+            // A comment; else it is the last token of the statement.
+            !matches!(last, Token::Whitespace(_))
+        });
     tokens.retain(|token| !matches!(token, Token::Whitespace(_) | Token::EOF));
     while tokens.last() == Some(&Token::SemiColon) {
         tokens.pop();
@@ -55,7 +62,7 @@ pub(crate) fn statement(dialect: Dialect, sql: &str) -> Result<Statement, Unread
         Dialect::Sqlite => number_binds(rewrite_sqlite(tokens)),
     };
     let (tokens, conflict_on_expression) = remove_conflict_expressions(tokens);
-    Ok(Statement { tokens, conflict_on_expression })
+    Ok(Statement { tokens, conflict_on_expression, can_be_extended })
 }
 
 impl Statement {
@@ -88,6 +95,16 @@ impl Statement {
         };
         self.tokens.len() - self.tokens.iter().filter(flat).count()
     }
+}
+
+/// White space without comments, or a semicolon.
+fn may_follow(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::SemiColon
+            | Token::EOF
+            | Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab)
+    )
 }
 
 /// Whether the token is this unquoted word.

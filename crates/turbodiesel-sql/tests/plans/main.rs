@@ -6,6 +6,7 @@ mod names;
 mod pins;
 mod reads;
 mod refusals;
+mod returning;
 mod robustness;
 mod soundness;
 mod views;
