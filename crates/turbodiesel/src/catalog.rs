@@ -4,13 +4,23 @@
 //! views have bodies, deletes cascade, triggers write elsewhere, partitions share rows. The *closure*
 //! of a name is every base table whose rows it stands for.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+mod closure;
+mod family;
+mod relation;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use turbodiesel_core::{Bypass, TableName};
-use turbodiesel_sql::{Columns, Plan, Writes};
+use turbodiesel_sql::{Columns, Plan};
+
+pub(crate) use self::family::settle_families;
+pub use self::{
+    closure::{WriteClosure, WrittenTarget},
+    relation::{
+        Cascade, CascadeOn, Column, Events, PinType, Relation, RelationKind, TableWrite, Trigger,
+        TriggerBody,
+    },
+};
 
 /// A snapshot of the catalog.
 #[derive(Debug, Default)]
@@ -61,52 +71,6 @@ pub enum Volatility {
     Writing,
 }
 
-/// A table or view.
-#[derive(Debug)]
-pub struct Relation {
-    /// What it is.
-    pub kind: RelationKind,
-    /// Whether policies decide which rows a role sees.
-    pub row_security: bool,
-    /// Whether those policies call functions, which can read anything.
-    pub opaque_policies: bool,
-    /// Relations that the policies read.
-    pub policy_reads: Vec<TableName>,
-    /// Whether a write may write elsewhere in ways that the catalog does not tell: triggers, rules.
-    pub opaque_writes: bool,
-    /// Tables whose rows a write here may change or delete through a foreign key.
-    pub cascades_to: Vec<TableName>,
-    /// Partitions and inheritance: parents and children, which share rows with this table.
-    pub relatives: Vec<TableName>,
-}
-
-/// The kind of a [`Relation`].
-#[derive(Debug)]
-pub enum RelationKind {
-    /// Rows of its own, written by statements that name it. Materialised views are such: only
-    /// `REFRESH` writes them, and that invalidates everything.
-    Table,
-    /// A query over other relations.
-    View(Arc<Plan>),
-    /// Rows that others write unseen.
-    Foreign,
-}
-
-impl Relation {
-    /// A plain table with nothing attached.
-    pub fn table() -> Self {
-        Self {
-            kind: RelationKind::Table,
-            row_security: false,
-            opaque_policies: false,
-            policy_reads: Vec::new(),
-            opaque_writes: false,
-            cascades_to: Vec::new(),
-            relatives: Vec::new(),
-        }
-    }
-}
-
 /// The base tables behind the relations that a statement reads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ReadClosure {
@@ -114,15 +78,6 @@ pub struct ReadClosure {
     pub tables: BTreeSet<TableName>,
     /// Whether one of the relations is under row-level security.
     pub row_security: bool,
-}
-
-/// What a statement may write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteClosure {
-    /// These tables, in a stable order.
-    Tables(BTreeSet<TableName>),
-    /// Nobody can say.
-    Everything,
 }
 
 /// Why a statement must not be cached: the reason, and what in the statement gives it.
@@ -243,76 +198,8 @@ impl Catalog {
     }
 
     fn shares_rows_with_a_foreign_table(&self, name: &TableName) -> bool {
-        let mut open = vec![name];
-        let mut seen = HashSet::new();
-        while let Some(name) = open.pop() {
-            let Some(relation) = self.relations.get(name).filter(|_| seen.insert(name)) else {
-                continue;
-            };
-            if matches!(relation.kind, RelationKind::Foreign) {
-                return true;
-            }
-            open.extend(&relation.relatives);
-        }
-        false
-    }
-
-    /// Everything that a plan may write, through foreign keys, views, triggers and functions.
-    pub fn write_closure(&self, plan: &Plan) -> WriteClosure {
-        if self.calls_what_may_write(plan, &mut HashSet::new()) {
-            return WriteClosure::Everything;
-        }
-        match plan.writes() {
-            Writes::None => WriteClosure::Tables(BTreeSet::new()),
-            Writes::Tables(targets) => {
-                self.write_closure_of(targets.iter().map(|target| target.table.clone()))
-            }
-            Writes::Everything => WriteClosure::Everything,
-        }
-    }
-
-    /// Whether a plan calls a function that may write, itself or through a view.
-    fn calls_what_may_write(&self, plan: &Plan, seen: &mut HashSet<TableName>) -> bool {
-        let unknown = self.unknown_may_write.then_some(Volatility::Writing);
-        let calls = self
-            .called(plan)
-            .any(|(_, volatility)| volatility.or(unknown) == Some(Volatility::Writing));
-        calls
-            || plan.reads().filter_map(|name| self.resolve(name)).any(|(name, relation)| {
-                matches!(&relation.kind, RelationKind::View(body)
-                    if seen.insert(name) && self.calls_what_may_write(body, seen))
-            })
-    }
-
-    /// Everything that a write to these relations may write.
-    pub fn write_closure_of(&self, names: impl IntoIterator<Item = TableName>) -> WriteClosure {
-        let mut tables = BTreeSet::new();
-        let mut open: Vec<TableName> = names.into_iter().collect();
-        let mut seen = HashSet::new();
-        while let Some(name) = open.pop() {
-            let Some((name, relation)) = self.resolve(&name) else {
-                return WriteClosure::Everything;
-            };
-            if !seen.insert(name.clone()) {
-                continue;
-            }
-            if relation.opaque_writes {
-                return WriteClosure::Everything;
-            }
-            match &relation.kind {
-                // An updatable view passes the write on to the tables that it reads.
-                RelationKind::View(body) if body.refusal().is_none() => {
-                    open.extend(body.reads().cloned());
-                }
-                RelationKind::View(_) => return WriteClosure::Everything,
-                RelationKind::Table | RelationKind::Foreign => {
-                    open.extend(relation.cascades_to.iter().cloned());
-                    open.extend(relation.relatives.iter().cloned());
-                    tables.insert(name);
-                }
-            }
-        }
-        WriteClosure::Tables(tables)
+        let is_foreign = |relation: &Relation| matches!(relation.kind, RelationKind::Foreign);
+        self.family(name).iter().any(|member| self.relations.get(member).is_some_and(is_foreign))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads PostgreSQL's catalog: what hangs on every table, and who is who.
 
+mod tables;
+
 use std::{collections::HashMap, sync::Arc};
 
 use diesel::{
@@ -16,16 +18,35 @@ const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"
 
 /// Hashes the identity of every catalog row that `load` depends on, and its version: `xmin`, or for
 /// relations, whose rows also change with `TRUNCATE`, the columns that matter. Temporary objects are
-/// left out: they belong to one session, and a session that makes them is not cached.
+/// left out: they belong to one session, and a session that makes them is not cached. Privileges count
+/// as far as they are granted on tables and columns or come by membership; what else a role may do
+/// (`BYPASSRLS`, privileges on schemas) decides whether a statement runs, not what is done with it.
 const SIGNATURE: &str = "
     WITH relation AS (
         SELECT c.oid, concat_ws(':', c.oid, c.relnamespace, c.relname, c.relkind, c.relnatts,
-                                c.relrowsecurity) AS part
+                                c.relrowsecurity, c.relowner, c.relacl) AS part
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
     ), part AS (
         SELECT 'c' AS kind, part FROM relation
+        UNION ALL
+        SELECT 'a', concat_ws(':', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+                              a.attcollation, a.attgenerated, a.attacl)
+        FROM pg_attribute a JOIN relation ON relation.oid = a.attrelid
+        WHERE a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT 'y', concat_ws(':', i.indexrelid, i.indrelid, i.indkey, i.indnkeyatts, i.indisunique,
+                              i.indisvalid, i.indimmediate, i.indpred IS NULL, i.indclass)
+        FROM pg_index i JOIN relation ON relation.oid = i.indrelid
+        UNION ALL
+        SELECT 'l', l.oid::text || ':' || l.xmin::text
+        FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+        WHERE n.nspname <> 'pg_catalog'
+        UNION ALL
+        SELECT 'm', roleid::text || ':' || member::text || ':' || xmin::text FROM pg_auth_members
+        UNION ALL
+        SELECT 's', rolsuper::text FROM pg_roles WHERE rolname = current_user
         UNION ALL
         SELECT 'n', oid::text || ':' || nspname FROM pg_namespace WHERE nspname !~ '^pg_'
         UNION ALL
@@ -74,8 +95,8 @@ pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signat
     Ok(Signature { objects, search_path, uncommitted })
 }
 
-/// Writes are opaque where a trigger or rule stands, or where a column's default or a constraint
-/// calls a function that may write. Functions in C are taken not to.
+/// Writes are opaque where a rule stands, or where a column's default or a constraint calls a function
+/// that may write. Functions in C are taken not to.
 const RELATIONS: &str = "
     WITH writer AS (
         SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -87,10 +108,8 @@ const RELATIONS: &str = "
     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
            c.relrowsecurity AS row_security,
            CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS body,
-           EXISTS (SELECT FROM pg_trigger t
-                   WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D')
-           OR EXISTS (SELECT FROM pg_rewrite r
-                      WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+           EXISTS (SELECT FROM pg_rewrite r
+                   WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
            OR EXISTS (SELECT FROM pg_attrdef a JOIN calls
                         ON calls.classid = 'pg_attrdef'::regclass AND calls.objid = a.oid
                       WHERE a.adrelid = c.oid)
@@ -102,7 +121,9 @@ const RELATIONS: &str = "
            EXISTS (SELECT FROM pg_policy p JOIN pg_depend d
                      ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
                     AND d.refclassid = 'pg_proc'::regclass
-                   WHERE p.polrelid = c.oid) AS opaque_policies
+                   WHERE p.polrelid = c.oid) AS opaque_policies,
+           c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+           AND NOT EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid) AS may_learn
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
@@ -125,14 +146,13 @@ struct RelationRow {
     opaque_writes: bool,
     #[diesel(sql_type = Bool)]
     opaque_policies: bool,
+    #[diesel(sql_type = Bool)]
+    may_learn: bool,
 }
 
 /// Pairs of relations, by what connects them.
 const LINKS: &str = "
-    SELECT 'cascade' AS kind, confrelid AS source, conrelid AS target FROM pg_constraint
-    WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
-    UNION ALL
-    SELECT 'relative', inhparent, inhrelid FROM pg_inherits
+    SELECT 'relative' AS kind, inhparent AS source, inhrelid AS target FROM pg_inherits
     UNION ALL
     SELECT 'relative', inhrelid, inhparent FROM pg_inherits
     UNION ALL
@@ -200,12 +220,16 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
     let Signature { objects, search_path, .. } = signature(raw).await?;
     let rows: Vec<RelationRow> = diesel::sql_query(RELATIONS).load(raw).await?;
     let links: Vec<Link> = diesel::sql_query(LINKS).load(raw).await?;
+    let names: Names =
+        rows.iter().map(|row| (row.oid, TableName::qualified(&*row.schema, &*row.name))).collect();
+    let mut relations = relations(&names, rows, links);
+    tables::load(raw, &names, &mut relations).await?;
     let callables: Vec<Callable> = diesel::sql_query(CALLABLES).load(raw).await?;
     let mut catalog = Catalog {
         objects,
         search_path,
         system_schemas: SYSTEM_SCHEMAS,
-        relations: relations(rows, links),
+        relations,
         unknown_may_write: true,
         ..Catalog::default()
     };
@@ -236,9 +260,14 @@ fn is_unlisted(name: &str) -> bool {
     !name.starts_with("pg_") && !turbodiesel_sql::is_builtin(Dialect::Postgres, name)
 }
 
-fn relations(rows: Vec<RelationRow>, links: Vec<Link>) -> HashMap<TableName, Relation> {
-    let names: HashMap<u32, TableName> =
-        rows.iter().map(|row| (row.oid, TableName::qualified(&*row.schema, &*row.name))).collect();
+/// Names of relations by the number that the catalog refers to them by.
+type Names = HashMap<u32, TableName>;
+
+fn relations(
+    names: &Names,
+    rows: Vec<RelationRow>,
+    links: Vec<Link>,
+) -> HashMap<TableName, Relation> {
     let mut relations: HashMap<TableName, Relation> =
         rows.into_iter().map(|row| (names[&row.oid].clone(), relation(row))).collect();
     for Link { kind, source, target } in links {
@@ -246,7 +275,6 @@ fn relations(rows: Vec<RelationRow>, links: Vec<Link>) -> HashMap<TableName, Rel
             continue;
         };
         match (&*kind, names.get(&target).cloned()) {
-            ("cascade", Some(target)) => relation.cascades_to.push(target),
             ("policy", Some(target)) => relation.policy_reads.push(target),
             (_, Some(target)) => relation.relatives.push(target),
             // A policy that reads a system catalog.
@@ -271,6 +299,7 @@ fn relation(row: RelationRow) -> Relation {
         row_security: row.row_security,
         opaque_policies: row.opaque_policies,
         opaque_writes: row.opaque_writes,
+        may_learn: row.may_learn,
         ..Relation::table()
     }
 }

@@ -11,7 +11,10 @@ use turbodiesel_core::TableName;
 use turbodiesel_sql::{Dialect, plan_view};
 
 use super::RawSqlite;
-use crate::catalog::{Catalog, Relation, RelationKind, Signature};
+use crate::catalog::{
+    Cascade, CascadeOn, Catalog, Events, Relation, RelationKind, Signature, TableWrite, Trigger,
+    TriggerBody,
+};
 
 const SCHEMA: &str = "main";
 
@@ -61,7 +64,7 @@ const CASCADES: &str = "
            OR f.on_update IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))";
 
 #[derive(QueryableByName)]
-struct Cascade {
+struct CascadeRow {
     #[diesel(sql_type = Text)]
     source: String,
     #[diesel(sql_type = Text)]
@@ -71,7 +74,7 @@ struct Cascade {
 pub(super) async fn load(raw: &mut RawSqlite) -> QueryResult<Catalog> {
     let Signature { objects, search_path, .. } = signature(raw).await?;
     let schema: Vec<Object> = diesel::sql_query(OBJECTS).load(raw).await?;
-    let cascades: Vec<Cascade> = diesel::sql_query(CASCADES).load(raw).await?;
+    let cascades: Vec<CascadeRow> = diesel::sql_query(CASCADES).load(raw).await?;
 
     let name = |name: &str| TableName::qualified(SCHEMA, name);
     let mut relations: HashMap<TableName, Relation> = HashMap::new();
@@ -89,12 +92,13 @@ pub(super) async fn load(raw: &mut RawSqlite) -> QueryResult<Catalog> {
     }
     for trigger in schema.iter().filter(|object| object.kind == "trigger") {
         if let Some(relation) = relations.get_mut(&name(&trigger.table_name)) {
-            relation.opaque_writes = true;
+            relation.triggers.push(Trigger { on: Events::ALL, body: TriggerBody::Opaque });
         }
     }
-    for Cascade { source, target } in cascades {
+    for CascadeRow { source, target } in cascades {
         if let Some(relation) = relations.get_mut(&name(&source)) {
-            relation.cascades_to.push(name(&target));
+            let write = TableWrite::anything(name(&target));
+            relation.cascades.push(Cascade { on: CascadeOn::Delete, write });
         }
     }
     Ok(Catalog {
