@@ -35,6 +35,12 @@ impl Dialect {
         }
     }
 
+    /// Whether the folded name may stand for the primary key, unless the table has a column of that
+    /// name.
+    pub(crate) fn is_row_id(self, column: &str) -> bool {
+        self == Dialect::Sqlite && ["_rowid_", "oid", "rowid"].contains(&column)
+    }
+
     /// The last two parts of a name, folded. `None` if it is not made of plain identifiers.
     pub(crate) fn fold_name(self, name: &ObjectName) -> Option<TableName> {
         let ident = |part: &ObjectNamePart| part.as_ident().map(|ident| self.fold(ident));

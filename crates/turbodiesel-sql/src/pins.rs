@@ -14,7 +14,7 @@
 //!   the left of a right join, neither of a full join).
 //!
 //! Of these, the equalities between two columns of the block's base relations, or of one with a bind
-//! or literal, are the *edges*. If a chain of edges leads from `o.column` to `v`, that is a pin.
+//! or literal, are the *edges*; so are those that an equality of rows consists of. If a chain of edges leads from `o.column` to `v`, that is a pin.
 //!
 //! # Why it holds
 //!
@@ -105,27 +105,55 @@ impl Edges {
                 self.add(dialect, block, right);
             }
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-                let side = |side| block.resolve(dialect, unnest(side));
-                match (side(left), side(right)) {
-                    (Some(one), Some(other)) => self.add_columns(one, other),
-                    (Some(column), None) => self.add_values(column, scalar(right).map(one_of)),
-                    (None, Some(column)) => self.add_values(column, scalar(left).map(one_of)),
-                    (None, None) => {}
-                }
+                self.add_equality(dialect, block, left, right);
             }
             Expr::InList { expr, list, negated: false } if list.len() <= LONGEST_LIST => {
-                if let Some(column) = block.resolve(dialect, unnest(expr)) {
-                    let values: Option<Vec<_>> = list.iter().map(scalar).collect();
-                    let values = values.filter(|values| !values.is_empty());
-                    self.add_values(column, values.map(PinSource::OneOf));
-                }
+                self.add_list(dialect, block, expr, list);
             }
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some: _ } => {
-                if let Some(column) = block.resolve(dialect, unnest(left)) {
-                    self.add_values(column, bind(unnest(right)).map(PinSource::AnyBind));
+                match unnest(right) {
+                    Expr::Array(array) if array.elem.len() <= LONGEST_LIST => {
+                        self.add_list(dialect, block, left, &array.elem);
+                    }
+                    right => {
+                        if let Some(column) = block.resolve(dialect, unnest(left)) {
+                            self.add_values(column, bind(right).map(PinSource::AnyBind));
+                        }
+                    }
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Two rows are equal if their columns are, pair by pair. (Rows within rows are not: their NULLs
+    /// are equal to each other.)
+    fn add_equality(&mut self, dialect: Dialect, block: &Block<'_>, left: &Expr, right: &Expr) {
+        match (unnest(left), unnest(right)) {
+            (Expr::Tuple(left), Expr::Tuple(right)) if left.len() == right.len() => {
+                for (left, right) in left.iter().zip(right) {
+                    self.add_pair(dialect, block, left, right);
+                }
+            }
+            (left, right) => self.add_pair(dialect, block, left, right),
+        }
+    }
+
+    fn add_pair(&mut self, dialect: Dialect, block: &Block<'_>, left: &Expr, right: &Expr) {
+        let side = |side| block.resolve(dialect, unnest(side));
+        match (side(left), side(right)) {
+            (Some(one), Some(other)) => self.add_columns(one, other),
+            (Some(column), None) => self.add_values(column, scalar(right).map(one_of)),
+            (None, Some(column)) => self.add_values(column, scalar(left).map(one_of)),
+            (None, None) => {}
+        }
+    }
+
+    fn add_list(&mut self, dialect: Dialect, block: &Block<'_>, expr: &Expr, list: &[Expr]) {
+        if let Some(column) = block.resolve(dialect, unnest(expr)) {
+            let values: Option<Vec<_>> = list.iter().map(scalar).collect();
+            let values = values.filter(|values| !values.is_empty());
+            self.add_values(column, values.map(PinSource::OneOf));
         }
     }
 

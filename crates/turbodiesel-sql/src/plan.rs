@@ -224,14 +224,16 @@ pub enum Writes {
     Everything,
 }
 
-/// One table that a statement changes, and how.
+/// One table that a statement changes, and how. A table that a statement changes twice, through
+/// data-modifying CTEs, has two targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The table, or a view that the catalog must write through.
     pub table: TableName,
     /// What is done to it.
     pub action: Action,
-    /// The columns that `UPDATE`, `DO UPDATE` or `MERGE` assigns.
+    /// The columns that `UPDATE`, `DO UPDATE` or `MERGE` assigns. All of them where a part of a
+    /// column is assigned, or SQLite's `rowid`, behind which the primary key may hide.
     pub set_columns: Columns,
     /// The `ON CONFLICT` clause of an insert.
     pub conflict: Option<Conflict>,
@@ -239,7 +241,10 @@ pub struct Target {
     pub inserted: Option<Inserted>,
     /// What confines the rows that an `UPDATE` or `DELETE` touches, as they were before it.
     pub pins: Vec<Pin>,
-    /// Whether other relations take part in choosing the rows (`FROM`, `USING`, `MERGE`).
+    /// Whether other relations are joined to choose the rows (`FROM`, `USING`, `MERGE`).
+    ///
+    /// Subqueries in the condition are not: pins hold beside them, and
+    /// [`Returning`](crate::Returning) tells the rows that they chose.
     pub joined: bool,
 }
 
@@ -284,7 +289,7 @@ pub enum ConflictOn {
     Columns(Vec<Box<str>>),
     /// A named constraint.
     Constraint(Box<str>),
-    /// A unique index over expressions, or a partial one.
+    /// A unique index over expressions, or a partial one; or SQLite's `rowid`.
     Expression,
 }
 

@@ -119,7 +119,11 @@ impl<'a> Walk<'a> {
             None if self.conflict_on_expression => ConflictOn::Expression,
             None => ConflictOn::Any,
             Some(ConflictTarget::Columns(columns)) => {
-                ConflictOn::Columns(columns.iter().map(|c| self.dialect.fold(c)).collect())
+                let columns: Vec<_> = columns.iter().map(|c| self.dialect.fold(c)).collect();
+                match columns.iter().any(|column| self.dialect.is_row_id(column)) {
+                    true => ConflictOn::Expression,
+                    false => ConflictOn::Columns(columns),
+                }
             }
             Some(ConflictTarget::OnConstraint(name)) => match self.dialect.fold_name(name) {
                 Some(name) => ConflictOn::Constraint(name.name),
@@ -382,10 +386,13 @@ impl<'a> Walk<'a> {
         Some(target)
     }
 
-    /// The columns on the left of an assignment.
+    /// The columns on the left of an assignment; none if it may change others.
     fn assigned(&mut self, target: &AssignmentTarget) -> Option<Vec<Box<str>>> {
         let column = |name: &ObjectName| match name.0.as_slice() {
-            [part] => part.as_ident().map(|ident| self.dialect.fold(ident)),
+            [part] => part
+                .as_ident()
+                .map(|ident| self.dialect.fold(ident))
+                .filter(|column| !self.dialect.is_row_id(column)),
             // `SET column.field`, or a qualified name that only other dialects allow.
             _ => None,
         };

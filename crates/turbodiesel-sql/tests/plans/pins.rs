@@ -15,6 +15,56 @@ fn binds_literals_and_lists_pin() {
 }
 
 #[test]
+fn arrays_of_values_pin_like_lists() {
+    check(
+        "SELECT 1 FROM t WHERE id = ANY(ARRAY[$1, $2]) AND (k) = ANY ((ARRAY['x']))",
+        expect![[r#"
+            read, returns rows
+            reads t[id, k] where id in ($1, $2) & k = <text>"#]],
+    );
+}
+
+#[test]
+fn equal_rows_pin_column_by_column() {
+    check(
+        "SELECT 1 FROM t JOIN u ON (t.a, t.b) = (u.a, $1) WHERE (t.k, 7, u.a) = ($2, t.g, $3)",
+        expect![[r#"
+            read, returns rows
+            reads t[a, b, g, k] where b = $1 & k = $2 & g = <int> & a = $3 through u.a
+            reads u[a] where a = $3"#]],
+    );
+    check_sqlite(
+        "SELECT 1 FROM t WHERE (a, b) = (?, 1)",
+        expect![[r#"
+            read, returns rows
+            reads t[a, b] where a = $1 & b = <int>"#]],
+    );
+}
+
+// Some of them hold for a row of which one column is equal, or where both columns are NULL.
+#[test]
+fn other_comparisons_of_rows_do_not_pin() {
+    check(
+        "SELECT 1 FROM t WHERE (a, b) <> ($1, $2) AND (a, b) < ($1, $2) AND (a, b) IN (($1, $2)) AND ((a, b), c) = (($1, $2), $3 + 1) AND (a, b) = ($1, $2, $3) AND (a, b) IS NOT DISTINCT FROM ($1, $2) AND NOT (a, b) = ($1, $2) AND ROW(a, b) = ROW($1, $2)",
+        expect![[r#"
+            read, returns rows
+            reads t[a, b, c]
+            calls row"#]],
+    );
+}
+
+#[test]
+fn ranges_do_not_pin() {
+    check(
+        "SELECT 1 FROM t WHERE a BETWEEN $1 AND $1 AND b BETWEEN SYMMETRIC 1 AND 1 AND c >= 1 AND c <= 1 AND d LIKE 'x' AND e IS TRUE AND f IS NULL",
+        expect![[r#"
+            read, returns rows
+            reads t[a, b, c, d, e, f]
+            calls like"#]],
+    );
+}
+
+#[test]
 fn parentheses_do_not_matter() {
     check(
         "SELECT id FROM t WHERE ((((id) = ($1)) AND ((k = 2))))",
@@ -57,10 +107,10 @@ fn long_lists_do_not_pin() {
 #[test]
 fn lists_of_anything_else_do_not_pin() {
     check(
-        "SELECT 1 FROM t WHERE a IN (1, b) AND c IN ($1, NULL) AND d NOT IN (1) AND e IN (SELECT 1) AND f = ALL($1) AND g <> ANY($1) AND h = ANY(ARRAY[1, 2])",
+        "SELECT 1 FROM t WHERE a IN (1, b) AND c IN ($1, NULL) AND d NOT IN (1) AND e IN (SELECT 1) AND f = ALL($1) AND g <> ANY($1) AND h = ANY(ARRAY[1, NULL]) AND i = ANY(ARRAY[1,2,3,4,5,6,7,8,9]) AND j = ANY(ARRAY[]) AND k = ANY(SELECT 1) AND l = ANY(($1)::int[])",
         expect![[r#"
             read, returns rows
-            reads t[a, b, c, d, e, f, g, h]"#]],
+            reads t[a, b, c, d, e, f, g, h, i, j, k, l]"#]],
     );
 }
 
@@ -151,10 +201,10 @@ fn explicit_collate_does_not_pin() {
 #[test]
 fn expressions_do_not_pin() {
     check(
-        "SELECT 1 FROM t WHERE lower(name) = $1 AND id + 0 = $2 AND id = $3 + 1 AND (id, k) = ($4, $5) AND j->>'a' = $6 AND a[1] = 2",
+        "SELECT 1 FROM t WHERE lower(name) = $1 AND id + 0 = $2 AND id = $3 + 1 AND j->>'a' = $6 AND a[1] = 2",
         expect![[r#"
             read, returns rows
-            reads t[a, id, j, k, name]
+            reads t[a, id, j, name]
             calls lower"#]],
     );
 }
@@ -182,6 +232,43 @@ fn having_does_not_pin() {
         expect![[r#"
             read, aggregate, returns rows
             reads t[id]"#]],
+    );
+}
+
+// They see only what WHERE left over. The grand total of a grouping set is there even if that is
+// nothing, and says the same then.
+#[test]
+fn grouping_sets_and_distinct_on_keep_pins() {
+    check(
+        "SELECT a, count(*) FROM t WHERE id = $1 GROUP BY GROUPING SETS ((a), ())",
+        expect![[r#"
+            read, aggregate, returns rows
+            reads t[a, id] where id = $1
+            calls count"#]],
+    );
+    check(
+        "SELECT DISTINCT ON (a) a, b FROM t WHERE id = $1 ORDER BY a, b DESC",
+        expect![[r#"
+            read, returns rows
+            reads t[a, b, id] where id = $1"#]],
+    );
+}
+
+// They may choose the first of some rows, but not by a value of the group.
+#[test]
+fn nothing_outside_pins_within_distinct_on_or_a_group() {
+    check(
+        "SELECT * FROM (SELECT DISTINCT ON (a) a, id FROM t ORDER BY a, id) AS s WHERE s.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads t[a, id]"#]],
+    );
+    check(
+        "SELECT * FROM (SELECT a, max(id) AS id FROM t GROUP BY a) AS s WHERE s.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads t[a, id]
+            calls max"#]],
     );
 }
 
@@ -421,6 +508,34 @@ fn a_table_read_twice_is_pinned_where_it_is_pinned() {
     );
 }
 
+// One occurrence that nothing pins depends on every row, whatever pins the other.
+#[test]
+fn a_table_read_once_more_without_a_pin() {
+    check(
+        "SELECT (SELECT count(*) FROM t) FROM t WHERE t.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads t[id] where id = $1
+            reads t[]
+            calls count"#]],
+    );
+    check(
+        "SELECT 1 FROM t WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM t AS other WHERE other.parent = t.id)",
+        expect![[r#"
+            read, returns rows
+            reads t[id] where id = $1
+            reads t[parent]"#]],
+    );
+    check(
+        "WITH s AS (SELECT max(x) AS x FROM t) SELECT 1 FROM t, s WHERE t.id = $1 AND t.x = s.x",
+        expect![[r#"
+            read, returns rows
+            reads t[x]
+            reads t[id, x] where id = $1
+            calls max"#]],
+    );
+}
+
 #[test]
 fn an_ambiguous_qualifier_does_not_pin() {
     check(
@@ -629,6 +744,29 @@ fn lateral_subqueries_pin_their_own_block() {
             read, returns rows
             reads a[*] where id = $2
             reads b[*] where k = $1"#]],
+    );
+}
+
+// Every row of `a` is in the answer.
+#[test]
+fn a_lateral_left_join_does_not_pin_the_preserved_side() {
+    check(
+        "SELECT 1 FROM a LEFT JOIN LATERAL (SELECT * FROM b WHERE b.a_id = a.id AND a.k = $2) AS s ON a.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads a[*]
+            reads b[*]"#]],
+    );
+}
+
+#[test]
+fn branches_of_a_recursive_cte_do_not_pin() {
+    check(
+        "WITH RECURSIVE s AS (SELECT id FROM t WHERE id = $1 UNION SELECT t.id FROM t JOIN s ON t.parent = s.id WHERE t.k = $2) SELECT * FROM s WHERE s.id = $3",
+        expect![[r#"
+            read, returns rows
+            reads t[id]
+            reads t[id, k, parent]"#]],
     );
 }
 

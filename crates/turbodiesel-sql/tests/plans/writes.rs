@@ -252,6 +252,58 @@ fn update() {
 }
 
 #[test]
+fn several_columns_set_at_once() {
+    check(
+        "UPDATE t SET (a, b) = (SELECT x, y FROM u WHERE u.id = $1), c = 1, (d, e) = ($2, DEFAULT) WHERE (id, k) = ($3, $4)",
+        expect![[r#"
+            write
+            reads u[id, x, y] where id = $1
+            writes update t set [a, b, c, d, e] where id = $3 & k = $4
+            refused: write (writes)"#]],
+    );
+    check(
+        "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a, b) DO UPDATE SET (c, b) = (excluded.c, 1), d = 2",
+        expect![[r#"
+            write
+            writes upsert t [a, b] ($1, $2) on conflict [a, b] update the target too set [b, c, d]
+            refused: write (writes)"#]],
+    );
+}
+
+// The primary key may be another name of it.
+#[test]
+fn sqlite_row_ids_stand_for_another_column() {
+    check_sqlite(
+        "UPDATE t SET rowid = 2, a = 1 WHERE b = 3",
+        expect![[r#"
+            write
+            writes update t set [*] where b = <int>
+            refused: write (writes)"#]],
+    );
+    check_sqlite(
+        "INSERT INTO t (id) VALUES (?) ON CONFLICT (RowId) DO UPDATE SET id = 3",
+        expect![[r#"
+            write
+            writes upsert t [id] ($1) on conflict of an expression update the target too set [id]
+            refused: write (writes)"#]],
+    );
+    check_sqlite(
+        "INSERT INTO t (id) VALUES (?) ON CONFLICT (id) DO UPDATE SET [oid] = 3",
+        expect![[r#"
+            write
+            writes upsert t [id] ($1) on conflict [id] update the target too set [*]
+            refused: write (writes)"#]],
+    );
+    check(
+        "UPDATE t SET oid = 2",
+        expect![[r#"
+            write
+            writes update t set [oid]
+            refused: write (writes)"#]],
+    );
+}
+
+#[test]
 fn parts_of_columns_count_as_columns_or_as_all() {
     check(
         "UPDATE t SET c.f = 3 WHERE id = 1",
@@ -390,6 +442,48 @@ fn writes_within_ctes() {
             writes delete t
             writes insert u [*] of rows
             calls count
+            refused: write (writes)"#]],
+    );
+}
+
+#[test]
+fn a_table_written_twice_has_two_targets() {
+    check(
+        "WITH x AS (UPDATE t SET a = 1 WHERE id = $1 RETURNING id) DELETE FROM t WHERE k = $2",
+        expect![[r#"
+            write
+            writes update t set [a] where id = $1
+            writes delete t where k = $2
+            refused: write (writes)"#]],
+    );
+}
+
+// A subquery in the condition leaves the pins beside it, and is no join; a relation beside the
+// target is one.
+#[test]
+fn what_counts_as_joined() {
+    check(
+        "DELETE FROM t WHERE id = $1 AND k IN (SELECT k FROM u WHERE u.t_id = t.id)",
+        expect![[r#"
+            write
+            reads u[k, t_id]
+            writes delete t where id = $1
+            refused: write (writes)"#]],
+    );
+    check(
+        "WITH x AS (DELETE FROM u RETURNING id) UPDATE t SET a = 1 FROM x WHERE t.u_id = x.id",
+        expect![[r#"
+            write
+            writes delete u
+            writes update t set [a] joined
+            refused: write (writes)"#]],
+    );
+    check(
+        "WITH x AS (DELETE FROM u RETURNING id) UPDATE t SET a = 1 WHERE u_id IN (SELECT id FROM x)",
+        expect![[r#"
+            write
+            writes delete u
+            writes update t set [a]
             refused: write (writes)"#]],
     );
 }
