@@ -14,7 +14,7 @@ use diesel::{QueryResult, pg::Pg};
 use diesel_async::TransactionManager;
 use tokio_util::task::TaskTracker;
 use turbodiesel_cache::{Cache, Slot, Stamps, WriteMark};
-use turbodiesel_core::{Clock, MonotonicClock, TableName, Tag, Tier};
+use turbodiesel_core::{TableName, Tag, Tier};
 
 use crate::{
     backend::Backend,
@@ -106,7 +106,7 @@ impl<B: Backend> Db<B> {
             closed: Arc::clone(&closed),
             keep_for_ever: settings.pool.keep_for_ever,
         };
-        let failures = Failures::default();
+        let failures = Failures::new(Arc::clone(stamps.clock()));
         let pool = pool::build(manager, &settings.pool, &failures).await?;
         settings.classes = Classes::resolve(classes, &keeper.current().catalog)?;
         let db = Self(Arc::new(Inner {
@@ -248,7 +248,7 @@ impl<B: Backend> Inner<B> {
         if self.is_closed() {
             return Err(Error::closed());
         }
-        let start = MonotonicClock.now();
+        let start = self.stamps.clock().now();
         self.pool.get_owned().await.map_err(|error| match error {
             bb8::RunError::User(error) => error,
             bb8::RunError::TimedOut => {

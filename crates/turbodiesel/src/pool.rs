@@ -12,7 +12,7 @@ use std::{
 use bb8::ManageConnection;
 use diesel::{QueryResult, connection::TransactionManagerStatus};
 use diesel_async::{AsyncConnection, TransactionManager, pooled_connection::PoolableConnection};
-use turbodiesel_core::{Clock, MonotonicClock, Nanos};
+use turbodiesel_core::{Clock, Nanos};
 
 use crate::{
     backend::Backend, catalog::SearchPath, config::PoolSettings, error::Error,
@@ -197,21 +197,28 @@ pub(crate) async fn build<B: Backend>(
 
 /// Why the pool could not open a connection the last time, for the error of a checkout that waited
 /// for one in vain. bb8 tries until the timeout, and does not say why itself.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Failures(Arc<Mutex<Option<(Nanos, String)>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Failures {
+    clock: Arc<dyn Clock>,
+    last: Arc<Mutex<Option<(Nanos, String)>>>,
+}
 
 impl Failures {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, last: Arc::default() }
+    }
+
     /// The last failure since an instant.
     pub(crate) fn since(&self, start: Nanos) -> Option<String> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(at, _)| *at >= start).map(|(_, message)| message.clone())
     }
 }
 
 impl bb8::ErrorSink<Error> for Failures {
     fn sink(&self, error: Error) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((MonotonicClock.now(), error.to_string()));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((self.clock.now(), error.to_string()));
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Error>> {
