@@ -10,6 +10,7 @@ mod returning;
 mod robustness;
 mod soundness;
 mod views;
+mod write_soundness;
 mod writes;
 
 use expect_test::Expect;

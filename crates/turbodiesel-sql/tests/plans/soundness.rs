@@ -8,26 +8,26 @@ use diesel::{
 };
 use proptest::prelude::*;
 use turbodiesel_core::PinValue;
-use turbodiesel_sql::{Dialect, Occurrence, PinSource, Plan, Scalar, plan};
+use turbodiesel_sql::{Dialect, Pin, PinSource, Plan, Scalar, plan};
 
 /// The columns of each of the tables `t0`, `t1`, `t2`: integers of a small domain, or NULL.
-const COLUMNS: [&str; 3] = ["a", "b", "c"];
-type Row = [Option<i64>; 3];
+pub(crate) const COLUMNS: [&str; 3] = ["a", "b", "c"];
+pub(crate) type Row = [Option<i64>; 3];
 
 /// Decisions of a generator, taken from bytes so that failures shrink.
-struct Choices<'a>(std::slice::Iter<'a, u8>);
+pub(crate) struct Choices<'a>(pub(crate) std::slice::Iter<'a, u8>);
 
 impl Choices<'_> {
     /// A number below `bound`, zero once the bytes are used up.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::from(self.0.next().copied().unwrap_or(0)) % bound
     }
 
-    fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
+    pub(crate) fn pick<'t>(&mut self, of: &[&'t str]) -> &'t str {
         of[self.below(of.len())]
     }
 
-    fn row(&mut self) -> Row {
+    pub(crate) fn row(&mut self) -> Row {
         std::array::from_fn(|_| self.below(4).checked_sub(1).map(|value| value as i64))
     }
 }
@@ -131,7 +131,7 @@ fn relation(
     sql
 }
 
-fn condition(choices: &mut Choices<'_>, names: &[String], depth: usize) -> String {
+pub(crate) fn condition(choices: &mut Choices<'_>, names: &[String], depth: usize) -> String {
     let atoms: Vec<_> = (0..=choices.below(3)).map(|_| atom(choices, names, depth)).collect();
     let glue = choices.pick(&[" AND ", " AND ", " AND ", " OR "]);
     match choices.below(12) {
@@ -148,13 +148,14 @@ fn atom(choices: &mut Choices<'_>, names: &[String], depth: usize) -> String {
     };
     let left = column(choices);
     let value = choices.below(3);
-    match choices.below(12) {
+    match choices.below(13) {
         0..=3 => format!("{left} = {value}"),
         4..=6 => format!("{left} = {}", column(choices)),
         7 => format!("{left} IN ({value}, 1)"),
         8 => format!("{left} < {value}"),
         9 => format!("{left} IS NULL"),
         10 => format!("({value} = {left})"),
+        11 => format!("({left}, {}) = ({value}, {})", column(choices), column(choices)),
         _ if depth > 0 => {
             let not = choices.pick(&["", "NOT "]);
             format!("{not}EXISTS ({})", query(choices, names, depth - 1))
@@ -164,8 +165,8 @@ fn atom(choices: &mut Choices<'_>, names: &[String], depth: usize) -> String {
 }
 
 /// Whether some pin keeps the row out.
-fn excludes(occurrence: &Occurrence, row: &Row) -> bool {
-    occurrence.pins.iter().any(|pin| {
+pub(crate) fn excludes(pins: &[Pin], row: &Row) -> bool {
+    pins.iter().any(|pin| {
         let index = COLUMNS.iter().position(|column| **column == *pin.column).unwrap();
         let PinSource::OneOf(values) = &pin.values else { panic!("no arrays here") };
         !values.iter().any(|value| match value {
@@ -178,10 +179,10 @@ fn excludes(occurrence: &Occurrence, row: &Row) -> bool {
 /// Whether the row, in this table, can influence the answer for all that the plan says.
 fn is_relevant(plan: &Plan, table: &str, row: &Row) -> bool {
     let mut reads = plan.occurrences().iter().filter(|read| *read.table.name == *table);
-    reads.any(|read| !excludes(read, row))
+    reads.any(|read| !excludes(&read.pins, row))
 }
 
-fn literal(row: &Row) -> String {
+pub(crate) fn literal(row: &Row) -> String {
     row.map(|value| value.map_or("NULL".to_owned(), |value| value.to_string())).join(", ")
 }
 
