@@ -7,7 +7,8 @@ use turbodiesel_core::{Fingerprint, Nanos, Outcome, Tier, Weigh};
 use crate::{
     CacheBuilder, CacheStats, Follow, Lead, Role, Slot, Snapshot, Stamps,
     entry::{Age, Entry},
-    flight::{Boarding, Flight, Shard},
+    flight::{Boarding, Flight},
+    flights::Shard,
     inner::{Inner, Verdict},
     stats::bump,
 };
@@ -185,16 +186,10 @@ impl<V, E> Cache<V, E> {
 
     /// Begins a load that later readers may join.
     fn depart(&self, shard: &mut Shard<V, E>, read: &Read<'_>) -> Lead<V, E> {
-        let lead = self.depart_alone(read);
-        shard.announce(lead.flight());
-        lead
-    }
-
-    /// Begins a load that nobody may join.
-    pub(crate) fn depart_alone(&self, read: &Read<'_>) -> Lead<V, E> {
         let snapshot = self.inner.stamps.snapshot(read.slots.iter().copied());
         let Key { fingerprint, identity } = read.key;
         let flight = Flight::new(fingerprint, identity, read.slots, snapshot);
+        shard.announce(&flight);
         Lead::new(Arc::clone(&self.inner), flight, read.tier, snapshot)
     }
 
@@ -232,7 +227,7 @@ impl<V: Weigh, E> Cache<V, E> {
         let inner = &*self.inner;
         let prepared = inner.prepare(read, &snapshot, &value.into());
         let mut shard = inner.flights.lock(read.key.fingerprint);
-        shard.overtake(read.key.fingerprint, None);
+        shard.overtake(read.key.fingerprint);
         let admitted = inner.admit(&shard, read, prepared);
         // What had to leave is dropped without the lock.
         drop(shard);

@@ -11,7 +11,7 @@ use turbodiesel_core::{Fingerprint, Nanos, Tier, Weigh};
 use crate::{
     Read, Snapshot, Stamps,
     entry::Entry,
-    flight::{Flights, Shard},
+    flights::{Flights, Shard},
     load::LoadId,
     stats::{Counters, TierCounters, bump},
     store::{Left, Refusal, Store},

@@ -1,4 +1,4 @@
-//! The two roles of readers who share a load.
+//! The reader who loads on behalf of others.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use turbodiesel_core::{Nanos, Tier, Weigh};
 use crate::{
     Key, Read, Snapshot,
     entry::Entry,
-    flight::{Flight, Landing, Waiting},
+    flight::{Flight, Landing, Shown},
     inner::Inner,
     load::LoadId,
     stats::bump,
@@ -18,16 +18,6 @@ const REFRESH_BACK_OFF: Duration = Duration::from_millis(500);
 
 /// The greatest weight of an answer that lingers while a write is in flight, outside the budgets.
 const LINGERING_BYTES: usize = 64 << 10;
-
-/// What a reader is to do after a miss.
-#[derive(Debug)]
-#[must_use]
-pub enum Role<V, E> {
-    /// Read the database, for everybody who waits.
-    Lead(Lead<V, E>),
-    /// Wait for the one who does.
-    Follow(Follow<V, E>),
-}
 
 /// The duty to read the database on behalf of all who wait for the answer.
 ///
@@ -59,10 +49,6 @@ impl<V, E> Lead<V, E> {
         self
     }
 
-    pub(crate) fn flight(&self) -> &Arc<Flight<V, E>> {
-        &self.flight
-    }
-
     /// Identifies the load among all that a thread may poll.
     pub(crate) fn load_id(&self) -> LoadId {
         self.inner.load_id(self.flight.fingerprint)
@@ -86,6 +72,13 @@ impl<V, E> Lead<V, E> {
         self.land(Landing::Unshared);
     }
 
+    /// Whether nothing was written while the answer was read. Then whoever began later reads the
+    /// same, or newer.
+    fn is_current(&self) -> bool {
+        !self.snapshot.is_marked()
+            && self.inner.stamps.is_current(&self.snapshot, &self.flight.slots)
+    }
+
     fn land(&mut self, landing: Landing<V, E>) {
         let wake = self.inner.flights.lock(self.flight.fingerprint).land(&self.flight, landing);
         wake.wake(&self.flight);
@@ -102,11 +95,14 @@ impl<V, E> Lead<V, E> {
 }
 
 impl<V: Weigh, E> Lead<V, E> {
-    /// The load succeeded. Everybody who waits gets the value.
+    /// The load succeeded. It lands at once, and everybody who waits gets the value.
     ///
     /// It is kept only if nothing it depends on changed or was being written, and it is not too
     /// large: [`CacheStats`](crate::CacheStats) counts why others were not.
-    pub fn complete(mut self, value: impl Into<Arc<V>>) -> Arc<V> {
+    ///
+    /// The leader's own answer is what was [`Completed`]: usually the value, but not while readers
+    /// who come now would be shown an older one.
+    pub fn complete(mut self, value: impl Into<Arc<V>>) -> Completed<V, E> {
         let value = value.into();
         let flight = &self.flight;
         let key = Key { fingerprint: flight.fingerprint, identity: &flight.identity };
@@ -116,30 +112,56 @@ impl<V: Weigh, E> Lead<V, E> {
             self.snapshot.is_marked_by_writers_alone() && value.weight() <= LINGERING_BYTES;
         // Filled and landed under one lock: whoever finds no flight any more finds the entry.
         let mut shard = self.inner.flights.lock(flight.fingerprint);
-        let newer = shard
-            .newest(flight.fingerprint)
-            .filter(|newest| !Arc::ptr_eq(newest, flight) && *newest.identity == *flight.identity)
-            .and_then(|newest| newest.landed(|snapshot| self.inner.may_share(snapshot, &read)));
-        if let Some(newer) = newer {
-            // Nobody has seen what was read here, so nobody will miss it.
-            let wake = shard.land(flight, Landing::Value(Arc::clone(&newer)));
-            drop(shard);
-            wake.wake(flight);
-            self.landed();
-            return newer;
-        }
-        shard.overtake(flight.fingerprint, Some(flight));
         let left = self.inner.admit(&shard, &read, prepared);
+        let shown = match shard.newer(flight) {
+            Some(newest) if !self.is_current() => newest
+                .instead_of(&value, |snapshot| self.inner.may_share(snapshot, &read))
+                .unwrap_or_else(|| {
+                    shard.overtake(flight.fingerprint);
+                    Shown::Value(value)
+                }),
+            _ => Shown::Value(value),
+        };
+        let landing = Landing::Loaded(shown.clone());
         let wake = if lingers {
-            shard.land_and_linger(flight, Arc::clone(&value))
+            shard.land_and_linger(flight, landing)
         } else {
-            shard.land(flight, Landing::Value(Arc::clone(&value)))
+            shard.land(flight, landing)
         };
         drop(shard);
         wake.wake(flight);
         self.landed();
         drop(left);
-        value
+        Completed { inner: Arc::clone(&self.inner), shown }
+    }
+}
+
+/// What the leader itself is answered with, once its load has succeeded.
+///
+/// The load has landed whether or not anybody asks for this.
+pub struct Completed<V, E> {
+    inner: Arc<Inner<V, E>>,
+    shown: Shown<V, E>,
+}
+
+impl<V, E> Completed<V, E> {
+    /// The answer.
+    ///
+    /// It is there at once unless something the answer depends on changed while it was read and a
+    /// later load is under way. Then nobody sees what was read here, lest those who share the later
+    /// load see an older value afterwards: this waits for that one load, and falls back to what was
+    /// read here if it comes to nothing. Hold nothing meanwhile that the other needs in order to
+    /// read, such as the only connection.
+    ///
+    /// The future may be dropped at any time.
+    pub async fn value(self) -> Arc<V> {
+        self.shown.wait(&self.inner).await
+    }
+}
+
+impl<V, E> fmt::Debug for Completed<V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completed").finish_non_exhaustive()
     }
 }
 
@@ -164,99 +186,5 @@ impl<V, E> fmt::Debug for Lead<V, E> {
             .field("tier", &self.tier)
             .field("snapshot", &self.snapshot)
             .finish_non_exhaustive()
-    }
-}
-
-/// The right to share another reader's load.
-#[must_use = "a follower has no answer before it has waited"]
-pub struct Follow<V, E>(Followee<V, E>);
-
-enum Followee<V, E> {
-    /// The load landed in the cache between the lookup and the attempt to join it.
-    Landed(Arc<V>, Arc<Inner<V, E>>),
-    Flight(Follower<V, E>),
-}
-
-/// A reader whom the flight counts as a follower.
-struct Follower<V, E> {
-    inner: Arc<Inner<V, E>>,
-    flight: Arc<Flight<V, E>>,
-    tier: Tier,
-}
-
-/// What waiting for another reader's load came to.
-#[derive(Debug)]
-#[must_use]
-pub enum Followed<V, E> {
-    /// Its answer.
-    Value(Arc<V>),
-    /// Its error, shared by all who waited.
-    Failed(E),
-    /// The answer cannot be shared: read the database without the cache.
-    Unshared,
-    /// The leader vanished: read the database in its place.
-    Lead(Lead<V, E>),
-}
-
-impl<V, E> Follow<V, E> {
-    pub(crate) fn flight(inner: Arc<Inner<V, E>>, flight: Arc<Flight<V, E>>, tier: Tier) -> Self {
-        Self(Followee::Flight(Follower { inner, flight, tier }))
-    }
-
-    pub(crate) fn landed(value: Arc<V>, inner: Arc<Inner<V, E>>) -> Self {
-        Self(Followee::Landed(value, inner))
-    }
-}
-
-impl<V, E: Clone> Follow<V, E> {
-    /// Waits for the leader.
-    ///
-    /// The future may be dropped at any time: should the lead have been about to pass to it, it
-    /// passes to another follower. A leader that waits for its own flight waits for ever, so a
-    /// load must not [`join`](crate::Cache::join) the query it answers.
-    pub async fn wait(self) -> Followed<V, E> {
-        let follower = match self.0 {
-            Followee::Landed(value, inner) => {
-                bump(&inner.counters.local().coalesced);
-                return Followed::Value(value);
-            }
-            Followee::Flight(follower) => follower,
-        };
-        follower.flight.wait_until(|| follower.look()).await
-    }
-}
-
-impl<V, E: Clone> Follower<V, E> {
-    fn look(&self) -> Option<Followed<V, E>> {
-        let Self { inner, flight, tier } = self;
-        // Newer than the one the follower came with, so nothing that was acknowledged before the
-        // follower came is missed.
-        let anew = || inner.stamps.snapshot(flight.slots.iter().copied());
-        match flight.look(anew) {
-            Waiting::Loading => None,
-            Waiting::Lead(snapshot) => {
-                inner.flights.lock(flight.fingerprint).announce_again(flight);
-                let lead = Lead::new(Arc::clone(inner), Arc::clone(flight), *tier, snapshot);
-                Some(Followed::Lead(lead))
-            }
-            Waiting::Landed(Landing::Value(value)) => {
-                bump(&inner.counters.local().coalesced);
-                Some(Followed::Value(value))
-            }
-            Waiting::Landed(Landing::Failed(error)) => Some(Followed::Failed(error)),
-            Waiting::Landed(Landing::Unshared) => Some(Followed::Unshared),
-        }
-    }
-}
-
-impl<V, E> Drop for Follower<V, E> {
-    fn drop(&mut self) {
-        self.inner.flights.lock(self.flight.fingerprint).leave(&self.flight);
-    }
-}
-
-impl<V, E> fmt::Debug for Follow<V, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Follow").finish_non_exhaustive()
     }
 }

@@ -59,10 +59,11 @@
 //! - `write`: a write in flight.
 //! - `entry`: an answer that is kept, and how old it may become.
 //! - `store`: one tier's entries, within a budget of bytes.
-//! - `flight`: loads in progress, so that readers of one answer share one.
+//! - `flight`: a load in progress, its leader and those who wait for it.
+//! - `flights`: which loads are in progress, so that readers of one answer share one.
 //! - `inner`: what may be served, shared and kept.
 //! - `cache`: looking up, joining a load, filling.
-//! - `lead`: the two roles of readers who share a load.
+//! - `lead`, `follow`: the two roles of readers who share a load.
 //! - `load`: looking up and loading in one step.
 //! - `options`, `stats`, `error`: configuration, counters, and what can be wrong with the former.
 //!
@@ -99,6 +100,8 @@ mod cache;
 mod entry;
 mod error;
 mod flight;
+mod flights;
+mod follow;
 mod inner;
 mod lead;
 mod load;
@@ -110,7 +113,8 @@ mod write;
 
 pub use cache::{Cache, Key, Lookup, Read};
 pub use error::Error;
-pub use lead::{Follow, Followed, Lead, Role};
+pub use follow::{Follow, Followed, Role};
+pub use lead::{Completed, Lead};
 pub use options::{CacheBuilder, TierOptions};
 pub use stamps::{ColumnSlots, Slot, Snapshot, Stamps, StampsOptions};
 pub use stats::{CacheStats, RefusedFills, TierStats};

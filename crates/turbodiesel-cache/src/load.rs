@@ -40,7 +40,10 @@ impl<V: Weigh, E: Clone> Cache<V, E> {
             Lookup::Collision => return bypass(Bypass::Collision, load).await,
             Lookup::Miss => {}
         }
-        let lead = match self.join_unless_within(&read) {
+        if Within::is(self.inner.load_id(read.key.fingerprint)) {
+            return Ok((self.load_alone(&read, load).await?, Outcome::Miss));
+        }
+        let lead = match self.join(&read) {
             Role::Lead(lead) => lead,
             Role::Follow(follow) => match follow.wait().await {
                 Followed::Value(value) => return Ok((value, Outcome::Coalesced)),
@@ -52,11 +55,16 @@ impl<V: Weigh, E: Clone> Cache<V, E> {
         Ok((lead.run(load).await?, Outcome::Miss))
     }
 
-    fn join_unless_within(&self, read: &Read<'_>) -> Role<V, E> {
-        if Within::is(self.inner.load_id(read.key.fingerprint)) {
-            return Role::Lead(self.depart_alone(read));
-        }
-        self.join(read)
+    /// A load that neither waits for others nor lets others wait for it.
+    async fn load_alone<F, L>(&self, read: &Read<'_>, load: F) -> Result<Arc<V>, E>
+    where
+        F: FnOnce() -> L,
+        L: Future<Output = Result<V, E>>,
+    {
+        let snapshot = self.stamps().snapshot(read.slots.iter().copied());
+        let value = Arc::new(load().await?);
+        self.fill(read, snapshot, Arc::clone(&value));
+        Ok(value)
     }
 }
 
@@ -73,7 +81,7 @@ impl<V: Weigh, E: Clone> Lead<V, E> {
             load.as_mut().poll(context)
         });
         match loaded.await {
-            Ok(value) => Ok(self.complete(value)),
+            Ok(value) => Ok(self.complete(value).value().await),
             Err(error) => {
                 self.fail(error.clone());
                 Err(error)

@@ -8,7 +8,7 @@ use crate::{
     Cache, Error, Stamps, StampsOptions,
     entry::{Aging, Entry},
     error::Kind,
-    flight::Flights,
+    flights::Flights,
     inner::Inner,
     stats::Counters,
     store::Store,

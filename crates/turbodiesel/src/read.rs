@@ -294,9 +294,10 @@ async fn lead_read<B: Backend>(
     }
     match load_answer(db, &mut connection, captured).await {
         Ok(Loaded::Whole(answer)) => {
-            // The connection goes back before the others wake up.
+            // The connection goes back before the others wake up, and before one of them is waited
+            // for.
             drop(connection);
-            let answer = lead.complete(answer);
+            let answer = lead.complete(answer).value().await;
             Ok((Rows::answer(answer), db.0.counters.count_miss()))
         }
         Ok(Loaded::Streaming(rows)) => {

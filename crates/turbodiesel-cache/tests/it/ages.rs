@@ -7,7 +7,7 @@ use turbodiesel_core::{Outcome, Tier};
 
 use crate::{
     protocol::Coarse,
-    support::{Answer, LIFETIME, TTL, World, answer, quiet, read},
+    support::{Answer, LIFETIME, TTL, World, answer, at_once, quiet, read},
 };
 
 const TICK: Duration = Duration::from_nanos(1);
@@ -50,7 +50,7 @@ fn an_answer_that_took_longer_than_its_ttl_is_not_kept() {
     let read = read("q", &[]);
     let lead = world.lead(&read);
     world.advance(TTL);
-    assert_eq!(lead.complete(answer(1)).number, 1);
+    assert_eq!(at_once(lead.complete(answer(1))).number, 1);
     assert_eq!(world.hit(&read), None);
     assert_eq!(world.cache.stats().tiers[0].refused_fills.expired, 1);
 }

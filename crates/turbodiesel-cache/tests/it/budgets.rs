@@ -3,7 +3,7 @@
 use turbodiesel_cache::{Read, TierOptions};
 use turbodiesel_core::Tier;
 
-use crate::support::{Answer, World, answer, quiet, read};
+use crate::support::{Answer, World, answer, at_once, quiet, read};
 
 fn weighing(bytes: usize) -> Answer {
     Answer { number: bytes as u64, bytes }
@@ -86,7 +86,7 @@ fn an_answer_that_is_too_large_is_passed_on_and_the_old_one_stays() {
 
     world.stamps.change(slots);
     let lead = world.lead(&read);
-    let passed_on = lead.complete(weighing(2 << 20));
+    let passed_on = at_once(lead.complete(weighing(2 << 20)));
     assert_eq!(passed_on.bytes, 2 << 20);
     assert_eq!(world.hit(&read), None, "unless it is not");
 }

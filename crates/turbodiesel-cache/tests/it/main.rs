@@ -4,6 +4,7 @@ mod ages;
 mod budgets;
 mod configuration;
 mod flights;
+mod handovers;
 mod oracle;
 mod protocol;
 mod races;

@@ -8,7 +8,7 @@ use std::{
 use turbodiesel_cache::{Slot, Stamps, StampsOptions, WriteMark};
 use turbodiesel_core::{Clock, ManualClock, Nanos, PinValue, TableName, Tag};
 
-use crate::support::{LIFETIME, TTL, World, answer, read, table, wait};
+use crate::support::{LIFETIME, TTL, World, answer, at_once, read, table, wait};
 
 #[test]
 fn an_answer_is_served_until_something_it_depends_on_changes() {
@@ -42,7 +42,7 @@ fn a_write_that_begins_during_a_read_prevents_the_fill() {
     let read = read("q", &slots);
     let lead = world.lead(&read);
     let write = world.stamps.begin_write(slots, LIFETIME);
-    assert_eq!(lead.complete(answer(1)).number, 1, "the reader itself gets what it read");
+    assert_eq!(at_once(lead.complete(answer(1))).number, 1, "the reader itself gets what it read");
     assert_eq!(world.hit(&read), None);
     write.committed();
     assert_eq!(world.hit(&read), None);

@@ -177,11 +177,11 @@ async fn read_through(
             _ => {
                 let answer = ask();
                 thread::yield_now();
-                return lead.complete(answer).number;
+                return lead.complete(answer).value().await.number;
             }
         }
         if let Role::Lead(lead) = role {
-            return lead.complete(ask()).number;
+            return lead.complete(ask()).value().await.number;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, task::Context, time::Duration};
 
 use futures_util::task::noop_waker_ref;
 use turbodiesel_cache::{
-    Cache, CacheBuilder, Follow, Followed, Key, Lead, Lookup, Read, Role, Slot, Stamps,
+    Cache, CacheBuilder, Completed, Follow, Followed, Key, Lead, Lookup, Read, Role, Slot, Stamps,
     StampsOptions, TierOptions,
 };
 use turbodiesel_core::{
@@ -30,6 +30,7 @@ impl Weigh for Answer {
 
 pub(crate) type TestCache = Cache<Answer, &'static str>;
 pub(crate) type TestLead = Lead<Answer, &'static str>;
+pub(crate) type TestCompleted = Completed<Answer, &'static str>;
 pub(crate) type TestFollow = Follow<Answer, &'static str>;
 pub(crate) type TestFollowed = Followed<Answer, &'static str>;
 
@@ -126,6 +127,11 @@ pub(crate) fn fingerprint(identity: &str) -> Fingerprint {
 pub(crate) fn read<'a>(identity: &'a str, slots: &'a [Slot]) -> Read<'a> {
     let key = Key { fingerprint: fingerprint(identity), identity: identity.as_bytes() };
     Read { key, slots, tier: Tier::L1, max_age: None }
+}
+
+/// What a leader is answered with, which must not make it wait.
+pub(crate) fn at_once(completed: TestCompleted) -> Arc<Answer> {
+    Polled::new(completed.value()).poll().expect("an answer at once")
 }
 
 /// A future that is polled by hand.
