@@ -7,20 +7,21 @@
 mod closure;
 mod family;
 mod relation;
+mod trigger;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use turbodiesel_core::{Bypass, TableName};
 use turbodiesel_sql::{Columns, Plan};
 
-pub(crate) use self::family::settle_families;
-pub use self::{
+pub(crate) use self::{
     closure::{WriteClosure, WrittenTarget},
-    relation::{
-        Cascade, CascadeOn, Column, Events, PinType, Relation, RelationKind, TableWrite, Trigger,
-        TriggerBody,
-    },
+    family::settle_families,
+    relation::{Cascade, CascadeOn, Column, PinType, TableWrite, add_columns, no_columns},
+    trigger::{Events, Trigger, TriggerBody},
 };
+#[cfg_attr(not(feature = "_stub"), expect(unreachable_pub, reason = "published by that feature"))]
+pub use self::relation::{Relation, RelationKind};
 
 /// A snapshot of the catalog.
 #[derive(Debug, Default)]
@@ -76,8 +77,20 @@ pub enum Volatility {
 pub struct ReadClosure {
     /// The tables, in a stable order.
     pub tables: BTreeSet<TableName>,
+    /// Those among them that are read through views and policies, whether or not the statement names
+    /// them as well.
+    pub beyond: BTreeSet<TableName>,
     /// Whether one of the relations is under row-level security.
     pub row_security: bool,
+}
+
+/// How a statement comes to read a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    /// By its name.
+    Directly,
+    /// Through a view or a policy.
+    Beyond,
 }
 
 /// Why a statement must not be cached: the reason, and what in the statement gives it.
@@ -108,13 +121,14 @@ impl Catalog {
     pub fn read_closure(&self, plan: &Plan) -> Result<ReadClosure, Refused> {
         let mut closure = ReadClosure::default();
         let mut seen = HashSet::new();
-        self.read_plan(plan, &mut closure, &mut seen)?;
+        self.read_plan(plan, Reached::Directly, &mut closure, &mut seen)?;
         Ok(closure)
     }
 
     fn read_plan(
         &self,
         plan: &Plan,
+        reached: Reached,
         closure: &mut ReadClosure,
         seen: &mut HashSet<TableName>,
     ) -> Result<(), Refused> {
@@ -125,7 +139,7 @@ impl Catalog {
             refuse_function(volatility, name)?;
         }
         for name in plan.reads() {
-            self.read_relation(name, closure, seen)?;
+            self.read_relation(name, reached, closure, seen)?;
         }
         Ok(())
     }
@@ -161,6 +175,7 @@ impl Catalog {
     fn read_relation(
         &self,
         name: &TableName,
+        reached: Reached,
         closure: &mut ReadClosure,
         seen: &mut HashSet<TableName>,
     ) -> Result<(), Refused> {
@@ -170,6 +185,9 @@ impl Catalog {
         let Some((name, relation)) = self.resolve(name) else {
             return Err((Bypass::UnknownTable, name.to_string()));
         };
+        if reached == Reached::Beyond && matches!(relation.kind, RelationKind::Table) {
+            closure.beyond.insert(name.clone());
+        }
         if !seen.insert(name.clone()) {
             return Ok(());
         }
@@ -179,7 +197,7 @@ impl Catalog {
             }
             closure.row_security = true;
             for read in &relation.policy_reads {
-                self.read_relation(read, closure, seen)?;
+                self.read_relation(read, Reached::Beyond, closure, seen)?;
             }
         }
         if self.shares_rows_with_a_foreign_table(&name) {
@@ -188,7 +206,7 @@ impl Catalog {
         match &relation.kind {
             RelationKind::Foreign => Err((Bypass::ForeignTable, name.to_string())),
             RelationKind::View(body) => self
-                .read_plan(body, closure, seen)
+                .read_plan(body, Reached::Beyond, closure, seen)
                 .map_err(|(reason, detail)| (reason, format!("{detail} in view {name}"))),
             RelationKind::Table => {
                 closure.tables.insert(name);

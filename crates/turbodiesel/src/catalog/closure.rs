@@ -9,9 +9,8 @@ use turbodiesel_sql::{Action, Columns, Plan, Target, Writes};
 use super::{
     Catalog, Volatility,
     family::family,
-    relation::{
-        CascadeOn, Events, Relation, RelationKind, TableWrite, TriggerBody, add, none, overlap,
-    },
+    relation::{CascadeOn, Relation, RelationKind, TableWrite, add_columns, no_columns, overlap},
+    trigger::{Events, TriggerBody},
 };
 
 /// What a statement may write.
@@ -113,7 +112,7 @@ impl Change {
         let mut events = write.events;
         let replaces = write.replaces || family.iter().any(|member| member.replaces_conflicts);
         events.delete |= replaces && (events.insert || events.update);
-        let mut change = Self { events, updated: none(), assigned: none(), replaces };
+        let mut change = Self { events, updated: no_columns(), assigned: no_columns(), replaces };
         change.assign(write, family);
         let moves = |member: &&Relation| overlap(&member.partition_key, &change.updated);
         if change.events.update && family.iter().any(moves) {
@@ -129,18 +128,18 @@ impl Change {
         for member in family {
             for trigger in member.triggers.iter().filter(|it| it.on.intersects(self.events)) {
                 if let TriggerBody::Known { assigns, .. } = &trigger.body {
-                    add(&mut self.assigned, assigns);
+                    add_columns(&mut self.assigned, assigns);
                 }
             }
             if self.events.insert || self.events.update {
                 let generated = member.columns.iter().filter(|(_, column)| column.is_generated);
                 let generated = generated.map(|(name, _)| name.clone()).collect();
-                add(&mut self.assigned, &Columns::Only(generated));
+                add_columns(&mut self.assigned, &Columns::Only(generated));
             }
         }
         if self.events.update {
-            add(&mut self.updated, &write.set_columns);
-            add(&mut self.updated, &self.assigned);
+            add_columns(&mut self.updated, &write.set_columns);
+            add_columns(&mut self.updated, &self.assigned);
         }
     }
 
@@ -148,8 +147,8 @@ impl Change {
     fn absorb(&mut self, other: &Self) -> bool {
         let before = self.clone();
         self.events = self.events.union(other.events);
-        add(&mut self.updated, &other.updated);
-        add(&mut self.assigned, &other.assigned);
+        add_columns(&mut self.updated, &other.updated);
+        add_columns(&mut self.assigned, &other.assigned);
         self.replaces |= other.replaces;
         *self != before
     }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use turbodiesel_core::TableName;
-use turbodiesel_sql::{Action, Columns, Plan};
+use turbodiesel_sql::{Action, Columns, Plan, Target};
+
+use super::trigger::{Events, Trigger};
 
 /// A table or view.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Relation {
             opaque_policies: false,
             policy_reads: Vec::new(),
             columns: HashMap::new(),
-            partition_key: none(),
+            partition_key: no_columns(),
             relatives: Vec::new(),
             cascades: Vec::new(),
             triggers: Vec::new(),
@@ -125,29 +127,6 @@ pub enum CascadeOn {
     Update(BTreeSet<Box<str>>),
 }
 
-/// Code that runs beside a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trigger {
-    /// What sets it off.
-    pub on: Events,
-    /// What it does.
-    pub body: TriggerBody,
-}
-
-/// What a [`Trigger`] does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TriggerBody {
-    /// No more than this.
-    Known {
-        /// The columns of the row being written that it may set.
-        assigns: Columns,
-        /// The tables that it writes.
-        writes: Vec<TableWrite>,
-    },
-    /// Nobody can say.
-    Opaque,
-}
-
 /// What a cascade or a trigger does to a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableWrite {
@@ -168,7 +147,7 @@ impl TableWrite {
     }
 
     /// What a target of a plan says.
-    pub(crate) fn of(target: &turbodiesel_sql::Target) -> Self {
+    pub(crate) fn of(target: &Target) -> Self {
         Self {
             table: target.table.clone(),
             events: Events::of(target.action),
@@ -178,66 +157,13 @@ impl TableWrite {
     }
 }
 
-/// A set of things that can happen to rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events {
-    /// Rows appear.
-    pub insert: bool,
-    /// Rows change.
-    pub update: bool,
-    /// Rows disappear.
-    pub delete: bool,
-    /// All rows disappear at once.
-    pub truncate: bool,
-}
-
-impl Events {
-    const NONE: Self = Self { insert: false, update: false, delete: false, truncate: false };
-    /// All of them.
-    pub const ALL: Self = Self { insert: true, update: true, delete: true, truncate: true };
-    /// Rows change.
-    pub const UPDATE: Self = Self { update: true, ..Self::NONE };
-    /// Rows disappear.
-    pub const DELETE: Self = Self { delete: true, ..Self::NONE };
-
-    /// What an action may do.
-    pub(crate) fn of(action: Action) -> Self {
-        match action {
-            Action::Insert | Action::Copy => Self { insert: true, ..Self::NONE },
-            Action::Upsert => Self { insert: true, update: true, ..Self::NONE },
-            Action::Update => Self::UPDATE,
-            Action::Delete => Self::DELETE,
-            Action::Truncate => Self { truncate: true, ..Self::NONE },
-            Action::Replace | Action::Merge => Self { truncate: false, ..Self::ALL },
-        }
-    }
-
-    /// Whether the sets have an event in common.
-    pub(crate) fn intersects(self, other: Self) -> bool {
-        self.insert && other.insert
-            || self.update && other.update
-            || self.delete && other.delete
-            || self.truncate && other.truncate
-    }
-
-    /// The events of either.
-    pub(crate) fn union(self, other: Self) -> Self {
-        Self {
-            insert: self.insert || other.insert,
-            update: self.update || other.update,
-            delete: self.delete || other.delete,
-            truncate: self.truncate || other.truncate,
-        }
-    }
-}
-
 /// No column.
-pub(crate) fn none() -> Columns {
+pub(crate) fn no_columns() -> Columns {
     Columns::Only(BTreeSet::new())
 }
 
 /// Adds columns to a set.
-pub(crate) fn add(columns: &mut Columns, more: &Columns) {
+pub(crate) fn add_columns(columns: &mut Columns, more: &Columns) {
     match (&mut *columns, more) {
         (Columns::All, _) => {}
         (Columns::Only(_), Columns::All) => *columns = Columns::All,

@@ -1,6 +1,8 @@
 //! Reads PostgreSQL's catalog: what hangs on every table, and who is who.
 
+mod plpgsql;
 mod tables;
+mod triggers;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -40,6 +42,8 @@ const SIGNATURE: &str = "
                               i.indisvalid, i.indimmediate, i.indpred IS NULL, i.indclass)
         FROM pg_index i JOIN relation ON relation.oid = i.indrelid
         UNION ALL
+        SELECT 'b', oid::text || ':' || xmin::text FROM pg_cast WHERE oid >= 16384
+        UNION ALL
         SELECT 'l', l.oid::text || ':' || l.xmin::text
         FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
         WHERE n.nspname <> 'pg_catalog'
@@ -48,7 +52,8 @@ const SIGNATURE: &str = "
         UNION ALL
         SELECT 's', rolsuper::text FROM pg_roles WHERE rolname = current_user
         UNION ALL
-        SELECT 'n', oid::text || ':' || nspname FROM pg_namespace WHERE nspname !~ '^pg_'
+        SELECT 'n', concat_ws(':', oid, nspname, nspowner, nspacl)
+        FROM pg_namespace WHERE nspname !~ '^pg_'
         UNION ALL
         SELECT 't', t.oid::text || ':' || t.xmin::text FROM pg_trigger t WHERE NOT t.tgisinternal
         UNION ALL
@@ -95,8 +100,9 @@ pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signat
     Ok(Signature { objects, search_path, uncommitted })
 }
 
-/// Writes are opaque where a rule stands, or where a column's default or a constraint calls a function
-/// that may write. Functions in C are taken not to.
+/// Writes are opaque where a rule stands, or where a column's default, a constraint or a policy calls a
+/// function that may write. Functions in C are taken not to. Where a cast or the check of a domain
+/// calls one, every write is opaque, because conversions are not seen in a statement.
 const RELATIONS: &str = "
     WITH writer AS (
         SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -115,8 +121,11 @@ const RELATIONS: &str = "
                       WHERE a.adrelid = c.oid)
            OR EXISTS (SELECT FROM pg_constraint k JOIN calls
                         ON calls.classid = 'pg_constraint'::regclass AND calls.objid = k.oid
-                      WHERE k.conrelid = c.oid
-                         OR k.contypid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = c.oid))
+                      WHERE k.conrelid = c.oid OR k.contypid <> 0)
+           OR EXISTS (SELECT FROM pg_policy p JOIN calls
+                        ON calls.classid = 'pg_policy'::regclass AND calls.objid = p.oid
+                      WHERE p.polrelid = c.oid)
+           OR EXISTS (SELECT FROM pg_cast k JOIN writer ON writer.oid = k.castfunc)
            AS opaque_writes,
            EXISTS (SELECT FROM pg_policy p JOIN pg_depend d
                      ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
@@ -251,6 +260,7 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
             *known = (*known).max(volatility);
         }
     }
+    triggers::load(raw, &names, &mut catalog).await?;
     Ok(catalog)
 }
 
