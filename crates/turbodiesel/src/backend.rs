@@ -10,11 +10,11 @@ use diesel::{
 };
 use diesel_async::{AsyncConnection, pooled_connection::PoolableConnection};
 use futures_util::stream::BoxStream;
-use turbodiesel_core::{IdentityBuilder, Weigh};
+use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, Weigh};
 use turbodiesel_sql::Dialect;
 
 use crate::{
-    catalog::{Catalog, Signature},
+    catalog::{Catalog, PinType, Signature},
     error::Error,
 };
 
@@ -59,6 +59,10 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     /// Whether dropping the future of a statement waits for its end.
     const DROPPING_WAITS: bool;
 
+    /// Whether a statement that fails has changed nothing. In SQLite, `INSERT OR FAIL` keeps what came
+    /// before.
+    const FAILED_IS_UNDONE: bool;
+
     /// Opens a connection and prepares its session.
     fn connect(target: &Self::Target) -> impl Future<Output = Result<Self::Raw, Error>> + Send;
 
@@ -78,6 +82,27 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
     where
         Q: QueryFragment<Self> + ?Sized;
+
+    /// A bind as a value of a key of this type. `None` if it is NULL, or if the database would compare
+    /// it otherwise.
+    fn bind_value(binds: &Self::Binds, index: usize, kind: PinType) -> Option<PinRef<'_>>;
+
+    /// Hands out the elements of an array bind as values of a key of this type. False if there are
+    /// more than `most`, or if one has no such value.
+    fn bind_elements(
+        binds: &Self::Binds,
+        index: usize,
+        kind: PinType,
+        most: usize,
+        each: &mut dyn FnMut(PinRef<'_>),
+    ) -> bool;
+
+    /// A cell as a value of a key of this type: within, `None` for NULL; `None` if it has no such
+    /// value.
+    fn cell_value(row: &Self::Row, column: usize, kind: PinType) -> Option<Option<PinValue>>;
+
+    /// Hides the last columns of a row that came straight from the database.
+    fn hide_columns(row: &mut Self::Row, hidden: usize);
 
     /// Joins SQL and binds to a statement; `prepare` keeps it prepared on its connection.
     fn owned_query(sql: Arc<str>, prepare: bool, binds: Self::Binds) -> Self::OwnedQuery;

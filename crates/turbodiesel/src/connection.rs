@@ -34,7 +34,8 @@ use crate::{
     rows::Rows,
     session::{self, Change},
     shape::{Captured, Effect, Shape},
-    statement::{Batch, Collect, Count, Statement},
+    statement::{Batch, Collect, Count, Learn, Ran, Statement},
+    tags::Expectation,
     touched::Frames,
     transaction::Transactions,
     write,
@@ -80,6 +81,8 @@ pub struct Connection<B: Backend = Pg> {
     /// finds it.
     returning: Option<oneshot::Receiver<Checkout<B>>>,
     frames: Mutex<Frames>,
+    /// The edition of the catalog when the outermost frame began.
+    pub(crate) begun_under: u64,
     /// A transaction was open when the connection came out of the pool.
     found_open: bool,
     /// The open transaction will never commit, so its writes are published as they happen.
@@ -109,6 +112,7 @@ impl<B: Backend> Connection<B> {
             slot: Some(checkout),
             returning: None,
             frames: Mutex::default(),
+            begun_under: 0,
             found_open,
             in_test_transaction: false,
             names_changed: false,
@@ -144,7 +148,7 @@ impl<B: Backend> Connection<B> {
             Effect::Nothing => self.read(captured).await?,
             effect => {
                 let shape = Arc::clone(&captured.shape);
-                let rows = self.write(shape, effect, Collect(captured.into_query())).await?;
+                let rows = self.write(shape, effect, Collect(captured)).await?;
                 (Rows::collected(rows), self.db.0.counters.count_bypass(Bypass::Write))
             }
         };
@@ -156,7 +160,7 @@ impl<B: Backend> Connection<B> {
         self.outcome = None;
         let effect = self.prepare(&captured.shape).await?;
         let shape = Arc::clone(&captured.shape);
-        self.write(shape, effect, Count(captured.into_query())).await
+        self.write(shape, effect, Count(captured)).await
     }
 
     /// Has the connection at hand, and says what a statement will do to the database and to it.
@@ -191,16 +195,45 @@ impl<B: Backend> Connection<B> {
         effect: Effect,
         statement: S,
     ) -> QueryResult<S::Answer> {
-        // Noted before it is sent: a dropped future leaves the statement running.
-        self.frames().add(&effect);
-        if effect == Effect::Nothing || !self.publishes_at_once() {
-            self.db.0.counters.count_statement();
-            let checkout = self.checked_out()?;
-            let answer = statement.run(checkout.start()).await;
-            return checkout.finish(answer);
+        if self.publishes_at_once() && effect != Effect::Nothing {
+            return self.write_and_publish(shape, effect, statement).await;
         }
+        // Noted before it is sent: a dropped future leaves the statement running.
+        let exact = effect == write::effect(&self.db, &shape);
+        let learning = if exact {
+            let binds = statement.binds();
+            let expectation = write::expectation(&self.db, &shape, binds, false);
+            let Expectation { slots, unlearnt, learning } = expectation;
+            self.frames().expect(slots, unlearnt);
+            learning
+        } else {
+            self.frames().add(&effect);
+            None
+        };
+        self.db.0.counters.count_statement();
+        let stamps = Arc::clone(&self.db.0.stamps);
+        let learn = Learn { learning: learning.as_deref(), stamps: &stamps };
+        let checkout = self.checked_out()?;
+        let ran = statement.run(checkout.start(), learn).await;
+        let Ran { answer, learnt } = checkout.finish(ran)?;
+        if let Some(learnt) = learnt {
+            self.frames().learn(learnt);
+        }
+        Ok(answer)
+    }
+
+    /// Executes a statement in a task that owns it, and invalidates what it wrote when it is done.
+    async fn write_and_publish<S: Statement<B>>(
+        &mut self,
+        shape: Arc<Shape<B>>,
+        effect: Effect,
+        statement: S,
+    ) -> QueryResult<S::Answer> {
+        self.frames().add(&effect);
         self.lend(|db, mut checkout| async move {
-            let answer = write::write(&db, &mut checkout, &shape, effect, statement).await;
+            // What the catalog says by itself, the task finds out, and more exactly.
+            let more = if effect == write::effect(&db, &shape) { Effect::Nothing } else { effect };
+            let answer = write::write(&db, &mut checkout, &shape, more, statement).await;
             (checkout, answer)
         })
         .await

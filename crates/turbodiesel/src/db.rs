@@ -278,20 +278,19 @@ impl<B: Backend> Inner<B> {
         if let Some(unknown) = names.iter().find(|name| catalog.resolve(name).is_none()) {
             return Err(unknown_table(unknown, catalog));
         }
-        Ok(Effect::of(catalog.write_closure_of(names), &self.stamps, false))
+        Ok(Effect::of(&catalog.write_closure_of(names), catalog, &self.stamps, false))
     }
 
     /// What the current catalog says of a shape, and which edition of the catalog that is.
     pub(crate) fn resolution(&self, shape: &Shape<B>) -> Resolved {
-        shape.resolve(&self.keeper.current(), &self.stamps, &self.settings.classes)
+        shape.resolve(&self.keeper.current(), &self.stamps, &self.settings)
     }
 
     /// Marks what a write may change. Readers neither fill from now until the mark is lifted, nor
     /// are they served what was read before.
-    pub(crate) fn mark(&self, effect: &Effect) -> WriteMark {
+    pub(crate) fn mark(&self, slots: impl IntoIterator<Item = Slot>) -> WriteMark {
         self.counters.count_write();
-        let lifetime = self.settings.mark_lifetime;
-        self.stamps.begin_write(effect.slots().iter().copied(), lifetime)
+        self.stamps.begin_write(slots, self.settings.mark_lifetime)
     }
 
     /// Runs a future to its end even if the caller's is dropped.

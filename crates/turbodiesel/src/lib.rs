@@ -62,6 +62,7 @@ mod shape;
 mod sqlite;
 mod statement;
 mod stats;
+mod tags;
 mod touched;
 mod transaction;
 mod write;
@@ -79,7 +80,7 @@ pub mod stub {
     //! What a backend of the benchmarks must implement.
     pub use crate::{
         backend::{Internals, Loaded},
-        catalog::{Catalog, Relation, RelationKind, Signature, Volatility},
+        catalog::{Catalog, PinType, Relation, RelationKind, Signature, Volatility},
     };
 
     /// Configures a handle to any backend.

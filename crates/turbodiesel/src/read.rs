@@ -1,7 +1,6 @@
 //! The path of a read: cache, then another reader's load, then the database.
 
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
@@ -28,6 +27,7 @@ use crate::{
     pool::Pooled,
     rows::Rows,
     shape::{Captured, Effect, Readable, Resolution},
+    tags::Slots,
     write,
 };
 
@@ -158,7 +158,7 @@ pub(crate) fn look_up<B: Backend>(
         Ok(readable) => readable,
         Err(reason) => return Found::Bypass(reason),
     };
-    let slots = slots(readable, options);
+    let slots = slots(db, readable, options, captured);
     match db.0.cache.lookup(&request(captured.identity.key(), readable, options, &slots)) {
         Lookup::Hit { value, outcome, refresh } => Found::Hit { answer: value, outcome, refresh },
         Lookup::Miss => Found::Miss,
@@ -186,12 +186,17 @@ fn access<'r, B: Backend>(
     Ok(readable)
 }
 
-/// The slots of a read: those of its tables, and of the tags that the caller added.
-fn slots<'r>(readable: &'r Readable, options: &ReadOptions) -> Cow<'r, [Slot]> {
-    match &options.tags {
-        None => Cow::Borrowed(&readable.slots),
-        Some(tags) => readable.slots.iter().chain(tags.iter()).copied().collect(),
-    }
+/// The slots of a read: those of what it reads, and of the tags that the caller added.
+#[inline]
+fn slots<B: Backend>(
+    db: &Db<B>,
+    readable: &Readable,
+    options: &ReadOptions,
+    captured: &Captured<B>,
+) -> Slots {
+    let mut slots = readable.tags.slots::<B>(captured.binds(), &db.0.stamps);
+    slots.extend_from_slice(options.tags.as_deref().unwrap_or_default());
+    slots
 }
 
 fn request<'r>(
@@ -237,7 +242,7 @@ fn join<B: Backend>(
 ) -> Result<(u64, Role<B::Answer, SharedError>), Bypass> {
     let resolution = db.0.resolution(&captured.shape);
     let readable = access(db, options, &resolution)?;
-    let slots = slots(readable, options);
+    let slots = slots(db, readable, options, captured);
     let request = request(captured.identity.key(), readable, options, &slots);
     Ok((resolution.edition, db.0.cache.join(&request)))
 }
@@ -344,7 +349,7 @@ pub(crate) fn refresh_if_due<B: Backend>(
 /// A read on a connection of the caller's, which neither waits for another's load nor lets others
 /// wait for it: in a pool of one, they would wait for each other.
 pub(crate) struct LoneRead {
-    slots: Box<[Slot]>,
+    slots: Slots,
     tier: Tier,
     max_age: Option<Duration>,
     snapshot: Snapshot,
@@ -360,7 +365,7 @@ impl LoneRead {
         loop {
             let resolution = db.0.resolution(&captured.shape);
             let readable = access(db, options, &resolution)?;
-            let slots: Box<[Slot]> = slots(readable, options).into();
+            let slots = slots(db, readable, options, captured);
             let snapshot = db.0.stamps.snapshot(slots.iter().copied());
             // As in `miss`: the stamps must be those of the current catalog's tables.
             if db.0.keeper.current().number == resolution.edition {

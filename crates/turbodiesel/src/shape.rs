@@ -16,15 +16,16 @@ use diesel::{
 };
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 use turbodiesel_cache::{Key, Slot, Stamps};
-use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, Tag, Tier};
+use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, Tier};
 use turbodiesel_sql::{Kind, Plan, plan};
 
 use crate::{
     backend::Backend,
-    catalog::{Volatility, WriteClosure},
-    config::Classes,
+    catalog::{Catalog, Volatility, WriteClosure},
+    config::Settings,
     keeper::Edition,
     options::ReadOptions,
+    tags::{self, Learning, ReadTags, WriteTags},
 };
 
 /// How many shapes are remembered by the types of their queries.
@@ -57,13 +58,16 @@ pub(crate) struct Shape<B: Backend> {
 pub(crate) struct Resolution {
     pub(crate) edition: u64,
     pub(crate) read: Result<Readable, (Bypass, String)>,
+    /// All that the statement may change, whatever its binds.
     pub(crate) effect: Effect,
+    /// What an execution changes, where more can be said.
+    pub(crate) writes: Option<WriteTags>,
 }
 
 /// How the answers of a statement are cached.
 #[derive(Debug)]
 pub(crate) struct Readable {
-    pub(crate) slots: Box<[Slot]>,
+    pub(crate) tags: ReadTags,
     pub(crate) tier: Tier,
     pub(crate) row_security: bool,
 }
@@ -72,7 +76,7 @@ pub(crate) struct Readable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Nothing,
-    Tables(Arc<[Slot]>),
+    Slots(Arc<[Slot]>),
     /// Anything; `schema` where the catalog may have changed as well.
     Everything {
         schema: bool,
@@ -80,15 +84,19 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    pub(crate) fn of(closure: WriteClosure, stamps: &Stamps, schema: bool) -> Self {
-        match closure {
-            WriteClosure::Everything => Effect::Everything { schema },
-            WriteClosure::Tables(tables) if tables.is_empty() => Effect::Nothing,
-            WriteClosure::Tables(tables) => {
-                let slots = tables.into_iter().map(|table| stamps.slot(&Tag::Table(table)));
-                Effect::Tables(slots.collect())
-            }
-        }
+    pub(crate) fn of(
+        closure: &WriteClosure,
+        catalog: &Catalog,
+        stamps: &Stamps,
+        schema: bool,
+    ) -> Self {
+        let WriteClosure::Tables { targets, beyond } = closure else {
+            return Effect::Everything { schema };
+        };
+        let targets = targets.iter().flatten().flat_map(|target| &target.family);
+        let slots: Arc<[Slot]> =
+            targets.chain(beyond).flat_map(|table| tags::whole(table, catalog, stamps)).collect();
+        if slots.is_empty() { Effect::Nothing } else { Effect::Slots(slots) }
     }
 
     pub(crate) fn changes_schema(&self) -> bool {
@@ -98,7 +106,7 @@ impl Effect {
     pub(crate) fn slots(&self) -> &[Slot] {
         match self {
             Effect::Nothing => &[],
-            Effect::Tables(slots) => slots,
+            Effect::Slots(slots) => slots,
             Effect::Everything { .. } => &[Slot::ALL],
         }
     }
@@ -110,13 +118,13 @@ impl<B: Backend> Shape<B> {
         &self,
         edition: &Edition,
         stamps: &Stamps,
-        classes: &Classes,
+        settings: &Settings,
     ) -> Resolved {
         let known = self.resolution.load();
         if known.as_ref().is_some_and(|known| known.edition == edition.number) {
             return Resolved(known);
         }
-        let resolution = Some(Arc::new(resolve(&self.plan, &self.sql, edition, stamps, classes)));
+        let resolution = Some(Arc::new(resolve(&self.plan, &self.sql, edition, stamps, settings)));
         self.resolution.store(resolution.clone());
         // Not what is stored now: a slower thread may have put back an older one.
         Resolved(Guard::from_inner(resolution))
@@ -139,35 +147,43 @@ fn resolve(
     sql: &str,
     edition: &Edition,
     stamps: &Stamps,
-    classes: &Classes,
+    settings: &Settings,
 ) -> Resolution {
     let Edition { number, catalog } = edition;
+    let by_value = settings.value_tags;
     // Whatever is not a plain write may have changed the schema.
     let may_change_schema = plan.kind() != Kind::Write;
     let operator = catalog.worst_operator(sql);
-    let effect = match operator {
-        Some(Volatility::Writing) => Effect::Everything { schema: may_change_schema },
-        _ => Effect::of(catalog.write_closure(plan), stamps, may_change_schema),
+    let closure = match operator {
+        Some(Volatility::Writing) => WriteClosure::Everything,
+        _ => catalog.write_closure(plan),
+    };
+    let effect = Effect::of(&closure, catalog, stamps, may_change_schema);
+    let writes = match &closure {
+        WriteClosure::Tables { targets, beyond } if by_value => {
+            Some(WriteTags::of(plan, sql, (targets, beyond), catalog, stamps))
+        }
+        _ => None,
     };
     let read = match plan.kind() {
         Kind::Read if operator.is_some() => {
             Err((Bypass::StableFunction, "an operator that is not the system's".to_owned()))
         }
         Kind::Read if effect == Effect::Nothing => catalog.read_closure(plan).map(|closure| {
-            let class = closure.tables.iter().map(|table| classes.tier(table)).min();
+            let class = closure.tables.iter().map(|table| settings.classes.tier(table)).min();
             let tier = match plan.is_aggregate() {
                 true => Tier::L2,
                 false => class.unwrap_or(Tier::L1),
             };
-            let slots = closure.tables.into_iter().map(|table| stamps.slot(&Tag::Table(table)));
-            Readable { slots: slots.collect(), tier, row_security: closure.row_security }
+            let tags = ReadTags::of(plan, &closure, catalog, stamps, by_value);
+            Readable { tags, tier, row_security: closure.row_security }
         }),
         Kind::Read => Err((Bypass::VolatileFunction, "a function may write".to_owned())),
         Kind::Transaction | Kind::Session => Err((Bypass::Control, String::new())),
         Kind::Write | Kind::Schema => Err((Bypass::Write, String::new())),
         _ => Err((Bypass::NotUnderstood, String::new())),
     };
-    Resolution { edition: *number, read, effect }
+    Resolution { edition: *number, read, effect, writes }
 }
 
 /// A query taken apart: what to look up, and what to execute if nothing is found.
@@ -192,9 +208,18 @@ impl Identity {
 }
 
 impl<B: Backend> Captured<B> {
+    pub(crate) fn binds(&self) -> &B::Binds {
+        &self.binds
+    }
+
     /// The statement, ready for any connection.
     pub(crate) fn into_query(self) -> B::OwnedQuery {
         B::owned_query(Arc::clone(&self.shape.sql), self.prepare, self.binds)
+    }
+
+    /// The statement, which also returns what is to be learnt from it.
+    pub(crate) fn into_telling_query(self, learning: &Learning) -> B::OwnedQuery {
+        B::owned_query(Arc::clone(learning.sql()), self.prepare, self.binds)
     }
 }
 

@@ -5,35 +5,87 @@ use std::future::Future;
 use diesel::QueryResult;
 use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
+use turbodiesel_cache::Stamps;
 
-use crate::backend::Backend;
+use crate::{
+    backend::Backend,
+    shape::Captured,
+    tags::{Learning, Slots},
+};
 
 /// A statement and what its answer is.
 pub(crate) trait Statement<B: Backend>: Send + 'static {
     type Answer: Send + 'static;
 
-    fn run(self, raw: &mut B::Raw) -> impl Future<Output = QueryResult<Self::Answer>> + Send;
+    /// The binds that tell what it writes, if it has any.
+    fn binds(&self) -> Option<&B::Binds>;
+
+    /// Runs it, and learns on the way what it touched.
+    fn run(
+        self,
+        raw: &mut B::Raw,
+        learn: Learn<'_>,
+    ) -> impl Future<Output = QueryResult<Ran<Self::Answer>>> + Send;
+}
+
+/// What is to be learnt from a statement, if anything, and where the slots are.
+#[derive(Clone, Copy)]
+pub(crate) struct Learn<'l> {
+    pub(crate) learning: Option<&'l Learning>,
+    pub(crate) stamps: &'l Stamps,
+}
+
+/// A statement that has run.
+pub(crate) struct Ran<A> {
+    pub(crate) answer: A,
+    /// What it touched, as far as that was to be learnt. `None` if it was not.
+    pub(crate) learnt: Option<Slots>,
 }
 
 /// Executed for the number of rows it touched.
-pub(crate) struct Count<B: Backend>(pub(crate) B::OwnedQuery);
+pub(crate) struct Count<B: Backend>(pub(crate) Captured<B>);
 
 impl<B: Backend> Statement<B> for Count<B> {
     type Answer = usize;
 
-    async fn run(self, raw: &mut B::Raw) -> QueryResult<usize> {
-        AsyncConnectionCore::execute_returning_count(raw, self.0).await
+    fn binds(&self) -> Option<&B::Binds> {
+        Some(self.0.binds())
+    }
+
+    async fn run(self, raw: &mut B::Raw, learn: Learn<'_>) -> QueryResult<Ran<usize>> {
+        if learn.learning.is_none() {
+            let query = self.0.into_query();
+            let answer = AsyncConnectionCore::execute_returning_count(raw, query).await?;
+            return Ok(Ran { answer, learnt: None });
+        }
+        let Ran { answer, learnt } = Collect(self.0).run(raw, learn).await?;
+        Ok(Ran { answer: answer.len(), learnt })
     }
 }
 
 /// Executed for its rows. They are collected: the write is only done when the last has arrived.
-pub(crate) struct Collect<B: Backend>(pub(crate) B::OwnedQuery);
+pub(crate) struct Collect<B: Backend>(pub(crate) Captured<B>);
 
 impl<B: Backend> Statement<B> for Collect<B> {
     type Answer = Vec<B::Row>;
 
-    async fn run(self, raw: &mut B::Raw) -> QueryResult<Vec<B::Row>> {
-        B::load_live(raw, self.0).await?.try_collect().await
+    fn binds(&self) -> Option<&B::Binds> {
+        Some(self.0.binds())
+    }
+
+    async fn run(self, raw: &mut B::Raw, learn: Learn<'_>) -> QueryResult<Ran<Vec<B::Row>>> {
+        let Learn { learning, stamps } = learn;
+        let query = match learning {
+            Some(learning) => self.0.into_telling_query(learning),
+            None => self.0.into_query(),
+        };
+        let mut rows: Vec<B::Row> = B::load_live(raw, query).await?.try_collect().await?;
+        let learnt = learning.and_then(|learning| {
+            let learnt = learning.learn::<B>(&rows, stamps);
+            rows.iter_mut().for_each(|row| B::hide_columns(row, learning.appended()));
+            learnt
+        });
+        Ok(Ran { answer: rows, learnt })
     }
 }
 
@@ -43,7 +95,12 @@ pub(crate) struct Batch(pub(crate) String);
 impl<B: Backend> Statement<B> for Batch {
     type Answer = ();
 
-    async fn run(self, raw: &mut B::Raw) -> QueryResult<()> {
-        raw.batch_execute(&self.0).await
+    fn binds(&self) -> Option<&B::Binds> {
+        None
+    }
+
+    async fn run(self, raw: &mut B::Raw, _learn: Learn<'_>) -> QueryResult<Ran<()>> {
+        raw.batch_execute(&self.0).await?;
+        Ok(Ran { answer: (), learnt: None })
     }
 }

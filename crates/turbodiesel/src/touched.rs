@@ -1,15 +1,17 @@
 //! What an open transaction has written so far, savepoint by savepoint.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use turbodiesel_cache::Slot;
 
-use crate::shape::Effect;
+use crate::{shape::Effect, tags::Slots};
 
 /// The union of effects.
 #[derive(Debug, Default)]
 struct Touched {
     slots: BTreeSet<Slot>,
+    /// What the last statement changes unless it is learnt what it touched.
+    unlearnt: Slots,
     /// Whether the effects include everything, and if so whether the schema.
     everything: Option<bool>,
 }
@@ -18,18 +20,29 @@ impl Touched {
     fn add(&mut self, effect: &Effect) {
         match effect {
             Effect::Nothing => {}
-            Effect::Tables(slots) => self.slots.extend(slots.iter()),
+            Effect::Slots(slots) => self.slots.extend(slots.iter()),
             Effect::Everything { schema } => {
                 self.everything = Some(*schema || self.everything == Some(true));
             }
         }
     }
 
+    fn expect(&mut self, slots: Slots, unlearnt: Slots) {
+        // Nobody was told more of the statement before.
+        self.slots.extend(std::mem::replace(&mut self.unlearnt, unlearnt));
+        self.slots.extend(slots);
+    }
+
+    fn learn(&mut self, touched: Slots) {
+        self.unlearnt.clear();
+        self.slots.extend(touched);
+    }
+
     fn effect(&self) -> Effect {
         match self.everything {
             Some(schema) => Effect::Everything { schema },
             None if self.slots.is_empty() => Effect::Nothing,
-            None => Effect::Tables(Arc::from_iter(self.slots.iter().copied())),
+            None => Effect::Slots(self.slots.iter().chain(&self.unlearnt).copied().collect()),
         }
     }
 }
@@ -56,6 +69,21 @@ impl Frames {
     pub(crate) fn add(&mut self, effect: &Effect) {
         if let Some(innermost) = self.0.last_mut() {
             innermost.add(effect);
+        }
+    }
+
+    /// Notes a write in the innermost frame, before it is sent: what it changes in any case, and what
+    /// it changes unless it is [learnt](Self::learn) what it touched.
+    pub(crate) fn expect(&mut self, slots: Slots, unlearnt: Slots) {
+        if let Some(innermost) = self.0.last_mut() {
+            innermost.expect(slots, unlearnt);
+        }
+    }
+
+    /// What the write that was expected last has touched.
+    pub(crate) fn learn(&mut self, touched: Slots) {
+        if let Some(innermost) = self.0.last_mut() {
+            innermost.learn(touched);
         }
     }
 
@@ -89,6 +117,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use turbodiesel_cache::{Stamps, StampsOptions};
     use turbodiesel_core::{MonotonicClock, TableName, Tag};
 
@@ -101,7 +131,7 @@ mod tests {
         // Slots are handed out in order, so the same order gives the same slots.
         let known =
             ["a", "b", "c"].map(|name| stamps.slot(&Tag::Table(TableName::unqualified(name))));
-        Effect::Tables(
+        Effect::Slots(
             names.iter().map(|name| known[(name.as_bytes()[0] - b'a') as usize]).collect(),
         )
     }
@@ -135,6 +165,20 @@ mod tests {
         let mut frames = Frames::default();
         assert_eq!(frames.settle(1), Effect::Nothing);
         assert_eq!(frames.settle(0), ALL);
+    }
+
+    #[test]
+    fn what_is_not_learnt_stays() {
+        let slots = |names: &[&str]| Slots::from(tables(names).slots());
+        let mut frames = Frames::default();
+        frames.begin();
+        frames.expect(slots(&["a"]), slots(&["b"]));
+        assert_eq!(frames.effect(), tables(&["a", "b"]), "it was sent, and may have ended");
+        frames.learn(slots(&["c"]));
+        assert_eq!(frames.effect(), tables(&["a", "c"]));
+        frames.expect(slots(&["a"]), slots(&["b"]));
+        frames.expect(slots(&["a"]), Slots::new());
+        assert_eq!(frames.effect(), tables(&["a", "b", "c"]), "the first was dropped on the way");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use diesel::{QueryResult, connection::TransactionManagerStatus, result::Error as
 use diesel_async::{AsyncConnection, TransactionManager};
 
 use crate::{
-    backend::Backend, connection::Connection, error::unable_to_send, shape::Effect, write,
+    backend::Backend, connection::Connection, error::unable_to_send, shape::Effect,
+    write::{self, Ended},
 };
 
 const OUT_OF_TIME: &str = "the server has not answered the commit in time";
@@ -74,9 +75,10 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
             return released;
         }
         let effect = connection.frames().effect();
+        let edition = connection.begun_under;
         let committed = connection
             .lend(|db, mut checkout| async move {
-                let mark = (effect != Effect::Nothing).then(|| db.0.mark(&effect));
+                let mark = (effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
                 let deadline = db.0.settings.mark_lifetime;
                 let commit = Raw::<B>::commit_transaction(checkout.start_control());
                 // Out of time, the connection is left busy and closed, and the mark unsettled.
@@ -85,8 +87,9 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
                     Err(_) => return (checkout, Err(unable_to_send(OUT_OF_TIME.to_owned()))),
                 };
                 if let Some(mark) = mark {
-                    let (schema, failed) = (effect.changes_schema(), committed.is_err());
-                    write::settle(&db.0, &mut checkout, mark, schema, failed).await;
+                    let schema = effect.changes_schema();
+                    let ended = if committed.is_ok() { Ended::Done } else { Ended::Failed };
+                    write::settle(&db.0, &mut checkout, edition, mark, schema, ended).await;
                 }
                 (checkout, committed)
             })

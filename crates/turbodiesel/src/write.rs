@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diesel::{QueryResult, result::Error as DieselError};
 use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
 use futures_core::future::BoxFuture;
-use turbodiesel_cache::WriteMark;
+use turbodiesel_cache::{Slot, WriteMark};
 use turbodiesel_core::Bypass;
 use turbodiesel_sql::Kind;
 
@@ -17,7 +17,8 @@ use crate::{
     rows::Rows,
     session::{self, Change},
     shape::{Captured, Effect, Shape},
-    statement::{Batch, Collect, Count, Statement},
+    statement::{Batch, Collect, Count, Learn, Ran, Statement},
+    tags::{Expectation, Slots},
 };
 
 /// Executes a statement for its count of rows.
@@ -39,14 +40,14 @@ pub(crate) fn execute<B: Backend>(
             return connection.finish(count);
         }
         let shape = Arc::clone(&captured.shape);
-        in_a_task(db, shape, Count(captured.into_query())).await
+        in_a_task(db, shape, Count(captured)).await
     })
 }
 
 /// Executes a statement that writes, for its rows.
 pub(crate) async fn load<B: Backend>(db: &Db<B>, captured: Captured<B>) -> QueryResult<Rows<B>> {
     let shape = Arc::clone(&captured.shape);
-    in_a_task(db, shape, Collect(captured.into_query())).await.map(Rows::collected)
+    in_a_task(db, shape, Collect(captured)).await.map(Rows::collected)
 }
 
 /// Executes a batch of statements as one write.
@@ -88,8 +89,26 @@ pub(crate) fn effect<B: Backend>(db: &Db<B>, shape: &Shape<B>) -> Effect {
 pub(crate) fn effect_elsewhere<B: Backend>(db: &Db<B>, shape: &Shape<B>) -> Effect {
     match effect(db, shape) {
         Effect::Nothing => Effect::Nothing,
-        Effect::Tables(_) => Effect::Everything { schema: false },
+        Effect::Slots(_) => Effect::Everything { schema: false },
         everything => everything,
+    }
+}
+
+/// What one execution changes, as far as it is known before: under the current catalog, or on a
+/// session whose names may mean other tables than the catalog's.
+pub(crate) fn expectation<B: Backend>(
+    db: &Db<B>,
+    shape: &Shape<B>,
+    binds: Option<&B::Binds>,
+    elsewhere: bool,
+) -> Expectation {
+    if elsewhere {
+        return Expectation::of(&effect_elsewhere(db, shape));
+    }
+    let resolution = db.0.resolution(shape);
+    match (&resolution.writes, binds) {
+        (Some(tags), Some(binds)) => tags.expect::<B>(binds, &db.0.stamps),
+        _ => Expectation::of(&resolution.effect),
     }
 }
 
@@ -105,46 +124,65 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     more: Effect,
     statement: S,
 ) -> QueryResult<S::Answer> {
-    let effect_now = |connection: &Pooled<B>| match connection.tainted {
-        true => effect_elsewhere(db, shape),
-        false => effect(db, shape),
-    };
-    let (mut edition, mut effect) = (db.0.keeper.current().number, effect_now(connection));
-    let mut mark = db.0.mark(&effect);
-    mark.add(more.slots().iter().copied());
+    let edition = db.0.keeper.current().number;
+    let expectation = expectation(db, shape, statement.binds(), connection.tainted);
+    let Expectation { slots, unlearnt, learning } = expectation;
+    let mut mark = db.0.mark(slots.iter().chain(more.slots()).copied());
+    mark.expect(unlearnt);
+    // A batch may have ended transactions on the way, and what is not understood anything.
+    let is_undone = B::FAILED_IS_UNDONE
+        && statement.binds().is_some()
+        && more == Effect::Nothing
+        && matches!(effect(db, shape), Effect::Slots(_));
     db.0.counters.count_statement();
-    let answer =
-        match tokio::time::timeout(db.0.settings.mark_lifetime, statement.run(connection.start()))
-            .await
-        {
-            Ok(answer) => connection.finish(answer),
-            Err(_) => {
-                // Left busy, the connection is closed and the statement cancelled.
-                mark.unknown();
-                return Err(unable_to_send("the server has not answered in time".to_owned()));
-            }
-        };
-    // Under a catalog that came meanwhile, the write may have written more.
-    while db.0.keeper.current().number != edition {
-        edition = db.0.keeper.current().number;
-        effect = effect_now(connection);
-        mark.add(effect.slots().iter().copied());
-    }
-    let changes_schema = effect.changes_schema() || more.changes_schema();
-    settle(&db.0, connection, mark, changes_schema, answer.is_err()).await;
+    let learn = Learn { learning: learning.as_deref(), stamps: &db.0.stamps };
+    let run = statement.run(connection.start(), learn);
+    let ran = match tokio::time::timeout(db.0.settings.mark_lifetime, run).await {
+        Ok(ran) => connection.finish(ran),
+        Err(_) => {
+            // Left busy, the connection is closed and the statement cancelled.
+            mark.unknown();
+            return Err(unable_to_send("the server has not answered in time".to_owned()));
+        }
+    };
+    let (answer, learnt) = match ran {
+        Ok(Ran { answer, learnt }) => (Ok(answer), learnt),
+        Err(error) => (Err(error), None),
+    };
+    let changes_schema = effect(db, shape).changes_schema() || more.changes_schema();
+    let ended = match (&answer, learnt) {
+        (Err(_), _) if is_undone => Ended::Undone,
+        (Err(_), _) => Ended::Failed,
+        (Ok(_), Some(learnt)) => Ended::Learnt(learnt),
+        (Ok(_), None) => Ended::Done,
+    };
+    settle(&db.0, connection, edition, mark, changes_schema, ended).await;
     answer
 }
 
+/// How a write ended, as far as its answer tells.
+pub(crate) enum Ended {
+    /// In an error, which says that nothing was changed once the server has ended it.
+    Undone,
+    /// In an error, of which nobody knows how far it came.
+    Failed,
+    /// Well.
+    Done,
+    /// Well, and this is what it touched of what was to be learnt.
+    Learnt(Slots),
+}
+
 /// Lifts the mark of a statement that has ended, or leaves it standing where nobody knows whether it
-/// has.
+/// has. What it may write was judged under the catalog of `edition`.
 pub(crate) async fn settle<B: Backend>(
     db: &Inner<B>,
     connection: &mut Pooled<B>,
-    mark: WriteMark,
+    edition: u64,
+    mut mark: WriteMark,
     changes_schema: bool,
-    failed: bool,
+    ended: Ended,
 ) {
-    if failed {
+    if let Ended::Undone | Ended::Failed = ended {
         let settled = B::is_settled(connection.start()).await;
         if connection.finish(Ok(settled)) != Ok(true) {
             tracing::warn!(
@@ -159,9 +197,16 @@ pub(crate) async fn settle<B: Backend>(
         // Before the mark is lifted, so that nothing is kept under what the catalog was before.
         connection.check_catalog(&db.keeper).await;
     }
-    // A statement that failed may still have changed something (`INSERT OR FAIL`, batches). To
-    // invalidate in vain costs a miss.
-    mark.committed();
+    if db.keeper.current().number != edition {
+        // Under a catalog that came meanwhile it may have written more, and readers go by other keys.
+        mark.add([Slot::ALL]);
+    }
+    match ended {
+        Ended::Undone => mark.aborted(),
+        Ended::Learnt(touched) => mark.committed_exactly(touched),
+        // To invalidate in vain costs a miss.
+        Ended::Done | Ended::Failed => mark.committed(),
+    }
 }
 
 /// Whether a statement is refused on a handle, because another statement would run in another

@@ -13,9 +13,9 @@ use diesel_async::AsyncConnectionCore;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use turbodiesel::{
     Backend, Error, TableName,
-    stub::{Catalog, Internals, Loaded, Relation, Signature},
+    stub::{Catalog, Internals, Loaded, PinType, Relation, Signature},
 };
-use turbodiesel_core::{IdentityBuilder, Weigh};
+use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, Weigh};
 use turbodiesel_sql::Dialect;
 
 use super::{
@@ -98,6 +98,7 @@ impl Internals for Stub {
 
     const DIALECT: Dialect = Dialect::Postgres;
     const DROPPING_WAITS: bool = false;
+    const FAILED_IS_UNDONE: bool = true;
 
     async fn connect(target: &String) -> Result<StubConnection, Error> {
         Ok(StubConnection::new(target))
@@ -133,6 +134,26 @@ impl Internals for Stub {
         }
         Ok(binds)
     }
+
+    fn bind_value(_binds: &StubBinds, _index: usize, _kind: PinType) -> Option<PinRef<'_>> {
+        None
+    }
+
+    fn bind_elements(
+        _binds: &StubBinds,
+        _index: usize,
+        _kind: PinType,
+        _most: usize,
+        _each: &mut dyn FnMut(PinRef<'_>),
+    ) -> bool {
+        false
+    }
+
+    fn cell_value(_row: &ServedRow, _column: usize, _kind: PinType) -> Option<Option<PinValue>> {
+        None
+    }
+
+    fn hide_columns(_row: &mut ServedRow, _hidden: usize) {}
 
     fn owned_query(sql: Arc<str>, prepare: bool, binds: StubBinds) -> StubQuery {
         StubQuery { sql, prepare, binds }

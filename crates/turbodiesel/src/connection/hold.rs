@@ -10,6 +10,7 @@ use diesel::{
 };
 use diesel_async::{AsyncConnection, TransactionManager};
 use tokio::sync::oneshot;
+use turbodiesel_cache::Slot;
 
 use super::Connection;
 use crate::{
@@ -110,6 +111,9 @@ impl<B: Backend> Connection<B> {
 
     /// A transaction or savepoint has begun.
     pub(crate) fn begin_frame(&mut self) {
+        if !self.in_frame() {
+            self.begun_under = self.db.0.keeper.current().number;
+        }
         self.frames().begin();
         self.sync_frames();
     }
@@ -139,7 +143,9 @@ impl<B: Backend> Connection<B> {
         let ours = depth.saturating_sub(usize::from(self.found_open));
         let ended = self.frames().settle(ours);
         if ended != Effect::Nothing {
-            self.db.0.stamps.change(ended.slots().iter().copied());
+            let same_catalog = self.db.0.keeper.current().number == self.begun_under;
+            let slots = if same_catalog { ended.slots() } else { &[Slot::ALL] };
+            self.db.0.stamps.change(slots.iter().copied());
         }
         if ended.changes_schema() {
             self.db.0.keeper.forget();

@@ -5,7 +5,8 @@ use diesel::QueryResult;
 use super::{Connection, hold::lost};
 use crate::{
     backend::Backend, config::parse_table, error::Error, shape::Effect,
-    transaction::SendAsyncFnOnce, write,
+    transaction::SendAsyncFnOnce,
+    write::{self, Ended},
 };
 
 /// What a function given to [`Connection::with_raw`] may write.
@@ -66,10 +67,12 @@ impl<B: Backend> Connection<B> {
         let Self { db, slot, .. } = self;
         let checkout = slot.as_mut().ok_or_else(lost)?;
         checkout.tainted = true;
-        let mark = db.0.mark(&effect);
+        let edition = db.0.keeper.current().number;
+        let mark = db.0.mark(effect.slots().iter().copied());
         let result = function(checkout.start_control()).await;
         let result = checkout.finish(result);
-        write::settle(&db.0, checkout, mark, effect.changes_schema(), result.is_err()).await;
+        let ended = if result.is_ok() { Ended::Done } else { Ended::Failed };
+        write::settle(&db.0, checkout, edition, mark, effect.changes_schema(), ended).await;
         self.sync_frames();
         result
     }

@@ -7,6 +7,7 @@ mod rows;
 mod target;
 mod tls;
 mod transaction_builder;
+mod values;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,11 +15,12 @@ use diesel::{
     QueryResult,
     pg::Pg,
     query_builder::QueryFragment,
+    row::{Field, Row},
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use turbodiesel_core::{IdentityBuilder, RowSet};
+use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, RowSet};
 use turbodiesel_sql::Dialect;
 
 pub(crate) use self::target::PgTarget;
@@ -28,7 +30,7 @@ pub use self::{
 };
 use crate::{
     backend::{Backend, Internals, Loaded},
-    catalog::{Catalog, Signature},
+    catalog::{Catalog, PinType, Signature},
     error::Error,
 };
 
@@ -45,6 +47,7 @@ impl Internals for Pg {
 
     const DIALECT: Dialect = Dialect::Postgres;
     const DROPPING_WAITS: bool = false;
+    const FAILED_IS_UNDONE: bool = true;
 
     async fn connect(target: &PgTarget) -> Result<AsyncPgConnection, Error> {
         target.connect().await
@@ -79,6 +82,35 @@ impl Internals for Pg {
         query::PgBinds::collect(query, identity)
     }
 
+    #[inline]
+    fn bind_value(binds: &Self::Binds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
+        let (oid, bytes) = binds.value(index)?;
+        values::scalar(oid, bytes, kind)
+    }
+
+    fn bind_elements(
+        binds: &Self::Binds,
+        index: usize,
+        kind: PinType,
+        most: usize,
+        each: &mut dyn FnMut(PinRef<'_>),
+    ) -> bool {
+        let Some((oid, bytes)) = binds.value(index) else { return false };
+        values::elements(oid, bytes, kind, most, each)
+    }
+
+    fn cell_value(row: &PgRow, column: usize, kind: PinType) -> Option<Option<PinValue>> {
+        let field = row.get(column)?;
+        match field.value() {
+            None => Some(None),
+            Some(value) => values::owned(value.get_oid().get(), value.as_bytes(), kind).map(Some),
+        }
+    }
+
+    fn hide_columns(row: &mut PgRow, hidden: usize) {
+        row.hide(hidden);
+    }
+
     fn owned_query(sql: Arc<str>, prepare: bool, binds: Self::Binds) -> Self::OwnedQuery {
         query::PgQuery::new(sql, prepare, binds)
     }
@@ -88,7 +120,7 @@ impl Internals for Pg {
         query: Self::OwnedQuery,
     ) -> QueryResult<BoxStream<'static, QueryResult<PgRow>>> {
         let rows = AsyncConnectionCore::load(raw, query).await?;
-        Ok(rows.map_ok(|row| PgRow::Live(Box::new(row))).boxed())
+        Ok(rows.map_ok(PgRow::live).boxed())
     }
 
     async fn load_answer(

@@ -47,7 +47,7 @@ impl Connection<Pg> {
         let rows: Vec<PgRow> = self
             .write_pipelined(&effect, async |mut raw: &AsyncPgConnection| {
                 let rows = AsyncConnectionCore::load(&mut raw, query).await?;
-                rows.map_ok(|row| PgRow::Live(Box::new(row))).try_collect().await
+                rows.map_ok(PgRow::live).try_collect().await
             })
             .await?;
         self.db.0.counters.count_bypass(Bypass::Write);
@@ -69,7 +69,7 @@ impl Connection<Pg> {
             Ok(lone) => lone,
             Err(reason) => {
                 db.0.counters.count_bypass(reason);
-                let live = live.map_ok(|row| PgRow::Live(Box::new(row)));
+                let live = live.map_ok(PgRow::live);
                 return Ok(Rows::live(Box::pin(live), None));
             }
         };
@@ -106,7 +106,7 @@ impl Connection<Pg> {
         let db = &self.db;
         let publishes = self.publishes_at_once();
         self.frames().add(effect);
-        let mark = (publishes && *effect != Effect::Nothing).then(|| db.0.mark(effect));
+        let mark = (publishes && *effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
         db.0.counters.count_statement();
         let raw: &AsyncPgConnection = self.shared()?;
         let result = statement(raw).await;

@@ -116,6 +116,15 @@ impl PgBinds {
         Ok(binds)
     }
 
+    /// The type and the bytes of a bind; `None` if it is NULL, or of a type that only a connection
+    /// knows.
+    #[inline]
+    pub(super) fn value(&self, index: usize) -> Option<(u32, &[u8])> {
+        let bytes = self.values.get(index)?.as_deref()?;
+        let oid = oid(self.metadata.get(index)?).ok()?;
+        self.stand_in(oid).is_none().then_some((oid, bytes))
+    }
+
     fn find_stand_ins(&mut self, types: Vec<CustomType>, second: &[Option<Vec<u8>>]) {
         let mut embedded = Vec::new();
         for (bind, (first, second)) in self.values.iter_mut().zip(second).enumerate() {

@@ -34,7 +34,33 @@ pub enum PgRow {
     /// From bytes in the cache.
     Cached(CachedRow),
     /// Straight from the connection.
-    Live(Box<LiveRow>),
+    Live(Box<LiveColumns>),
+}
+
+/// The first columns of a live row: those that the caller asked for.
+pub struct LiveColumns {
+    row: LiveRow,
+    columns: usize,
+}
+
+impl fmt::Debug for LiveColumns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveColumns").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+impl PgRow {
+    pub(super) fn live(row: LiveRow) -> Self {
+        let columns = row.field_count();
+        PgRow::Live(Box::new(LiveColumns { row, columns }))
+    }
+
+    /// Hides the last columns of a live row.
+    pub(super) fn hide(&mut self, hidden: usize) {
+        if let PgRow::Live(live) = self {
+            live.columns -= hidden;
+        }
+    }
 }
 
 impl fmt::Debug for PgRow {
@@ -54,7 +80,7 @@ impl RowIndex<usize> for PgRow {
     fn idx(&self, index: usize) -> Option<usize> {
         match self {
             PgRow::Cached(row) => row.idx(index),
-            PgRow::Live(row) => row.idx(index),
+            PgRow::Live(live) => live.row.idx(index).filter(|&index| index < live.columns),
         }
     }
 }
@@ -64,7 +90,7 @@ impl<'a> RowIndex<&'a str> for PgRow {
     fn idx(&self, name: &'a str) -> Option<usize> {
         match self {
             PgRow::Cached(row) => row.idx(name),
-            PgRow::Live(row) => row.idx(name),
+            PgRow::Live(live) => live.row.idx(name).filter(|&index| index < live.columns),
         }
     }
 }
@@ -81,7 +107,7 @@ impl<'a> Row<'a, Pg> for PgRow {
     fn field_count(&self) -> usize {
         match self {
             PgRow::Cached(row) => row.field_count(),
-            PgRow::Live(row) => row.field_count(),
+            PgRow::Live(live) => live.columns,
         }
     }
 
@@ -94,7 +120,7 @@ impl<'a> Row<'a, Pg> for PgRow {
         let index = self.idx(index)?;
         match self {
             PgRow::Cached(row) => row.get(index).map(PgField::Cached),
-            PgRow::Live(row) => Row::get(&**row, index).map(PgField::Live),
+            PgRow::Live(live) => Row::get(&live.row, index).map(PgField::Live),
         }
     }
 
@@ -153,8 +179,8 @@ pub(super) async fn collect(
         let cached = (0..collected.len())
             .filter_map(move |index| CachedRow::new(Arc::clone(&collected), index))
             .map(|row| Ok(PgRow::Cached(row)));
-        let overflowing = stream::once(std::future::ready(Ok(PgRow::Live(Box::new(row)))));
-        let rest = live.map_ok(|row| PgRow::Live(Box::new(row)));
+        let overflowing = stream::once(std::future::ready(Ok(PgRow::live(row))));
+        let rest = live.map_ok(PgRow::live);
         return Ok(Loaded::Streaming(stream::iter(cached).chain(overflowing).chain(rest).boxed()));
     }
     let rows = rows.finish(shared.0.get());

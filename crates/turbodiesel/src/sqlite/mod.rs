@@ -3,6 +3,7 @@
 mod catalog;
 mod rows;
 mod transaction;
+mod values;
 
 use std::{fmt, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -22,14 +23,14 @@ use futures_util::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use turbodiesel_core::IdentityBuilder;
+use turbodiesel_core::{IdentityBuilder, PinRef, PinValue};
 use turbodiesel_sql::Dialect;
 
 use self::rows::SqliteRows;
 pub use self::rows::{SqliteField, SqliteRow};
 use crate::{
     backend::{Backend, Internals, Loaded},
-    catalog::{Catalog, Signature},
+    catalog::{Catalog, PinType, Signature},
     error::Error,
 };
 
@@ -43,6 +44,19 @@ type BindData = <BindCollector<'static> as MoveableBindCollector<Sqlite>>::BindD
 #[derive(Debug)]
 pub struct SqliteTarget {
     url: String,
+}
+
+/// Bind values, and their debug form, which is all that Diesel shows of them.
+pub struct SqliteBinds {
+    data: BindData,
+    debug: Box<str>,
+}
+
+impl fmt::Debug for SqliteBinds {
+    /// Leaves out the values: they may be personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteBinds(..)")
+    }
 }
 
 /// A statement that owns its SQL and binds.
@@ -80,7 +94,7 @@ impl Backend for Sqlite {}
 impl Internals for Sqlite {
     type Raw = RawSqlite;
     type Target = SqliteTarget;
-    type Binds = BindData;
+    type Binds = SqliteBinds;
     type OwnedQuery = SqliteQuery;
     type Row = SqliteRow;
     type Answer = SqliteRows;
@@ -88,6 +102,7 @@ impl Internals for Sqlite {
 
     const DIALECT: Dialect = Dialect::Sqlite;
     const DROPPING_WAITS: bool = true;
+    const FAILED_IS_UNDONE: bool = false;
 
     async fn connect(target: &SqliteTarget) -> Result<RawSqlite, Error> {
         let failed = |error: &dyn std::fmt::Display| Error::connect(Self::describe(target), error);
@@ -130,11 +145,34 @@ impl Internals for Sqlite {
         let mut debug = String::new();
         write!(debug, "{collector:?}").expect("writing to a string cannot fail");
         identity.push_bytes(debug.as_bytes());
-        Ok(collector.moveable())
+        Ok(SqliteBinds { data: collector.moveable(), debug: debug.into() })
     }
 
-    fn owned_query(sql: Arc<str>, prepare: bool, binds: BindData) -> SqliteQuery {
-        SqliteQuery(CollectedQuery::new(sql.to_string(), prepare, binds))
+    fn bind_value(binds: &SqliteBinds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
+        values::bind(&binds.debug, index, kind)
+    }
+
+    fn bind_elements(
+        _binds: &SqliteBinds,
+        _index: usize,
+        _kind: PinType,
+        _most: usize,
+        _each: &mut dyn FnMut(PinRef<'_>),
+    ) -> bool {
+        // SQLite has no arrays.
+        false
+    }
+
+    fn cell_value(row: &SqliteRow, column: usize, kind: PinType) -> Option<Option<PinValue>> {
+        values::cell(row, column, kind)
+    }
+
+    fn hide_columns(row: &mut SqliteRow, hidden: usize) {
+        row.hide(hidden);
+    }
+
+    fn owned_query(sql: Arc<str>, prepare: bool, binds: SqliteBinds) -> SqliteQuery {
+        SqliteQuery(CollectedQuery::new(sql.to_string(), prepare, binds.data))
     }
 
     async fn load_live(

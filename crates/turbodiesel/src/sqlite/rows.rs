@@ -84,18 +84,29 @@ fn weigh(row: &OwnedRow) -> usize {
 pub struct SqliteRow {
     answer: Arc<SqliteRows>,
     index: usize,
+    /// How many columns at its end the caller did not ask for.
+    hidden: usize,
 }
 
 impl SqliteRow {
     pub(super) fn of(answer: &Arc<SqliteRows>, index: usize) -> Option<Self> {
-        (index < answer.len()).then(|| Self { answer: Arc::clone(answer), index })
+        (index < answer.len()).then(|| Self { answer: Arc::clone(answer), index, hidden: 0 })
     }
 
     /// A row that nobody shares.
     pub(super) fn live(row: OwnedRow) -> Self {
         let rows: Box<[OwnedRow]> = Box::new([row]);
         let answer = SqliteRows { lock: ReentrantMutex::new(()), rows, weight: 0 };
-        Self { answer: Arc::new(answer), index: 0 }
+        Self { answer: Arc::new(answer), index: 0, hidden: 0 }
+    }
+
+    /// Hides the last columns.
+    pub(super) fn hide(&mut self, hidden: usize) {
+        self.hidden = hidden;
+    }
+
+    fn is_visible(&self, index: usize) -> bool {
+        index < self.field_count()
     }
 
     fn row(&self) -> &OwnedRow {
@@ -113,13 +124,13 @@ impl RowSealed for SqliteRow {}
 
 impl RowIndex<usize> for SqliteRow {
     fn idx(&self, index: usize) -> Option<usize> {
-        self.row().idx(index)
+        self.row().idx(index).filter(|&index| self.is_visible(index))
     }
 }
 
 impl<'a> RowIndex<&'a str> for SqliteRow {
     fn idx(&self, name: &'a str) -> Option<usize> {
-        self.row().idx(name)
+        self.row().idx(name).filter(|&index| self.is_visible(index))
     }
 }
 
@@ -132,7 +143,7 @@ impl<'a> Row<'a, Sqlite> for SqliteRow {
     type InnerPartialRow = Self;
 
     fn field_count(&self) -> usize {
-        Row::<Sqlite>::field_count(self.row())
+        Row::<Sqlite>::field_count(self.row()) - self.hidden
     }
 
     fn get<'f, I>(&'f self, index: I) -> Option<Self::Field<'f>>

@@ -1,0 +1,494 @@
+//! Which tags a statement's answers depend on, and which its writes change.
+//!
+//! What they are follows from the plan and the catalog and is worked out once per statement. The
+//! *values* among them come with each execution: from the binds, and for a write also from the rows
+//! that it returns.
+//!
+//! A read depends, for each place where it reads a table, on `t/k=v` and `t/k=*` where the rows there
+//! are confined to `k = v`, and on `t` where they are not. A write changes `t`, and for each key `k`
+//! of the table `t/k=v` for every value `v` that a row it touched had before or has after, or `t/k=*`
+//! if they are not all known. So whatever a write touches, a read of it finds one of its tags changed.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use diesel::row::Row;
+use smallvec::SmallVec;
+use turbodiesel_cache::{ColumnSlots, Slot, Stamps};
+use turbodiesel_core::{PinRef, PinValue, TableName, Tag};
+use turbodiesel_sql::{
+    Action, Inserted, Occurrence, Pin, PinSource, Plan, Returned, Rows, Scalar, Target, Writes,
+};
+
+use crate::{
+    backend::Internals,
+    catalog::{Catalog, PinType, ReadClosure, Relation, RelationKind, WrittenTarget},
+    shape::Effect,
+};
+
+/// The most values of one key that a statement is tagged with. More are the whole column.
+const MOST_VALUES: usize = 16;
+
+/// The slots of one execution's tags.
+pub(crate) type Slots = SmallVec<[Slot; 4]>;
+
+/// The values of a key that a statement names.
+#[derive(Debug)]
+struct Values {
+    source: PinSource,
+    kind: PinType,
+}
+
+impl Values {
+    /// `None` if a literal has a spelling that only the database understands.
+    fn of(pin: &Pin, kind: PinType) -> Option<Self> {
+        let source = match &pin.values {
+            PinSource::AnyBind(index) => PinSource::AnyBind(*index),
+            PinSource::OneOf(scalars) => {
+                let canonical = |scalar: &Scalar| match scalar {
+                    Scalar::Bind(index) => Some(Scalar::Bind(*index)),
+                    Scalar::Literal(literal) => canonical(literal, kind).map(Scalar::Literal),
+                };
+                PinSource::OneOf(scalars.iter().map(canonical).collect::<Option<_>>()?)
+            }
+        };
+        Some(Self { source, kind })
+    }
+
+    /// Appends the slots of the values in each of these columns. False if a value cannot be told.
+    fn append<B: Internals>(
+        &self,
+        binds: &B::Binds,
+        columns: &[ColumnSlots],
+        stamps: &Stamps,
+        slots: &mut Slots,
+    ) -> bool {
+        let mut append = |value: PinRef<'_>| {
+            slots.extend(columns.iter().map(|column| stamps.value_slot(*column, value)));
+        };
+        match &self.source {
+            PinSource::OneOf(scalars) => scalars.iter().all(|scalar| {
+                let value = match scalar {
+                    Scalar::Bind(index) => B::bind_value(binds, *index, self.kind),
+                    Scalar::Literal(literal) => Some(literal.borrowed()),
+                };
+                value.map(|value| append(value)).is_some()
+            }),
+            PinSource::AnyBind(index) => {
+                B::bind_elements(binds, *index, self.kind, MOST_VALUES, &mut append)
+            }
+        }
+    }
+}
+
+/// A literal as a value of a key, if it is spelt in a way that has one meaning. Its type is the
+/// column's to decide.
+fn canonical(literal: &PinValue, kind: PinType) -> Option<PinValue> {
+    Some(match (kind, literal) {
+        (PinType::Int, PinValue::Int(_))
+        | (PinType::Bool, PinValue::Bool(_))
+        | (PinType::Uuid, PinValue::Uuid(_))
+        | (PinType::Text, PinValue::Text(_)) => literal.clone(),
+        (PinType::Int, PinValue::Text(text)) => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            PinValue::Int(text.parse().ok().filter(|_| plain)?)
+        }
+        (PinType::Uuid, PinValue::Text(text)) => PinValue::Uuid(uuid(text)?),
+        _ => return None,
+    })
+}
+
+/// In its usual form, with four hyphens.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let groups: Vec<&str> = text.split('-').collect();
+    let usual = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]);
+    let digits = groups.concat();
+    let plain = usual && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some(u128::from_str_radix(&digits, 16).ok().filter(|_| plain)?.to_be_bytes())
+}
+
+/// The tags of a statement's answers.
+#[derive(Debug)]
+pub(crate) struct ReadTags {
+    /// Those that do not depend on the binds.
+    fixed: Box<[Slot]>,
+    pinned: Box<[PinnedRead]>,
+}
+
+/// A place where a table is read by key.
+#[derive(Debug)]
+struct PinnedRead {
+    /// What this place depends on if the values cannot be told.
+    table: Slot,
+    column: ColumnSlots,
+    values: Values,
+}
+
+impl ReadTags {
+    pub(crate) fn of(
+        plan: &Plan,
+        closure: &ReadClosure,
+        catalog: &Catalog,
+        stamps: &Stamps,
+        by_value: bool,
+    ) -> Self {
+        let mut whole: BTreeSet<TableName> = closure.beyond.clone();
+        let mut pinned = Vec::new();
+        for occurrence in plan.occurrences() {
+            let Some((table, relation)) = catalog.resolve(&occurrence.table) else { continue };
+            if !matches!(relation.kind, RelationKind::Table) {
+                continue;
+            }
+            match pin(occurrence, relation, catalog).filter(|_| by_value) {
+                Some((pin, values)) => pinned.push(PinnedRead {
+                    table: stamps.slot(&Tag::Table(table.clone())),
+                    column: stamps.column(&table, &pin.column),
+                    values,
+                }),
+                None => drop(whole.insert(table)),
+            }
+        }
+        let fixed = whole.into_iter().map(|table| stamps.slot(&Tag::Table(table))).collect();
+        Self { fixed, pinned: pinned.into() }
+    }
+
+    /// The tags of one execution.
+    #[inline]
+    pub(crate) fn slots<B: Internals>(&self, binds: &B::Binds, stamps: &Stamps) -> Slots {
+        let mut slots = Slots::from_slice(&self.fixed);
+        for PinnedRead { table, column, values } in &self.pinned {
+            let before = slots.len();
+            if values.append::<B>(binds, &[*column], stamps, &mut slots) {
+                slots.push(column.any());
+            } else {
+                slots.truncate(before);
+                slots.push(*table);
+            }
+        }
+        slots
+    }
+}
+
+/// The pin by which a place is tagged. Any would do; one on a unique column is touched least.
+fn pin<'p>(
+    occurrence: &'p Occurrence,
+    relation: &Relation,
+    catalog: &Catalog,
+) -> Option<(&'p Pin, Values)> {
+    let holds = |pin: &&Pin| {
+        let Some(column) = relation.columns.get(&pin.column).filter(|column| column.is_pin) else {
+            return false;
+        };
+        // Equality is transitive within one type, not across.
+        pin.through.iter().all(|through| {
+            let there = catalog.resolve(&through.table);
+            there.and_then(|(_, there)| there.columns.get(&through.column)?.kind) == column.kind
+        })
+    };
+    let unique = |pin: &&Pin| relation.columns[&pin.column].is_unique;
+    let mut pins: Vec<&Pin> = occurrence.pins.iter().filter(holds).collect();
+    pins.sort_by_key(|pin| !unique(pin));
+    pins.into_iter().find_map(|pin| {
+        let kind = relation.columns[&pin.column].kind?;
+        Some((pin, Values::of(pin, kind)?))
+    })
+}
+
+/// The tags that a statement changes.
+#[derive(Debug)]
+pub(crate) struct WriteTags {
+    /// Those that do not depend on the execution.
+    fixed: Box<[Slot]>,
+    told: Box<[Told]>,
+    learning: Option<Arc<Learning>>,
+}
+
+/// A key of which the statement names the values it touches.
+#[derive(Debug)]
+struct Told {
+    key: Key,
+    values: Values,
+}
+
+/// A key of a table, under each name that the same rows have: partitions have them too.
+#[derive(Debug)]
+struct Key {
+    kind: PinType,
+    columns: Box<[ColumnSlots]>,
+}
+
+impl Key {
+    fn any(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.columns.iter().map(|column| column.any())
+    }
+}
+
+/// How to learn from a write's rows which values it touched.
+#[derive(Debug)]
+pub(crate) struct Learning {
+    /// The statement, which returns what is to be learnt.
+    sql: Arc<str>,
+    /// How many columns were appended for that, which the caller must not see.
+    appended: usize,
+    keys: Box<[(Place, Key)]>,
+    /// What bounds the number of rows, where the statement does not list them.
+    bound: Option<Values>,
+}
+
+/// Where a column is in a row.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Counted from the first.
+    Returned(usize),
+    /// Counted from the first that was appended.
+    Appended(usize),
+}
+
+/// What one execution changes, as far as it is known before.
+#[derive(Debug, Default)]
+pub(crate) struct Expectation {
+    /// What it changes in any case.
+    pub(crate) slots: Slots,
+    /// What it changes unless it is learnt what it touched.
+    pub(crate) unlearnt: Slots,
+    /// How to learn that.
+    pub(crate) learning: Option<Arc<Learning>>,
+}
+
+impl Expectation {
+    /// All that a statement may change, whatever its binds.
+    pub(crate) fn of(effect: &Effect) -> Self {
+        Self { slots: effect.slots().into(), ..Self::default() }
+    }
+}
+
+impl WriteTags {
+    pub(crate) fn of(
+        plan: &Plan,
+        sql: &str,
+        (targets, beyond): (&[Option<WrittenTarget>], &BTreeSet<TableName>),
+        catalog: &Catalog,
+        stamps: &Stamps,
+    ) -> Self {
+        let mut fixed = BTreeSet::new();
+        for table in beyond {
+            fixed.extend(whole(table, catalog, stamps));
+        }
+        let (mut told, mut learning) = (Vec::new(), None);
+        let written = match plan.writes() {
+            Writes::Tables(written) => &written[..],
+            Writes::None | Writes::Everything => &[],
+        };
+        for (target, known) in written.iter().zip(targets) {
+            let Some(known) = known else { continue };
+            let Some(relation) = catalog.relations.get(&known.table) else { continue };
+            let keys: HashMap<&str, PinType> = relation.pins().collect();
+            for member in &known.family {
+                fixed.insert(stamps.slot(&Tag::Table(member.clone())));
+                // What is a key of this member alone is not followed.
+                let pins = catalog.relations.get(member).into_iter().flat_map(Relation::pins);
+                let own = pins.filter(|(name, _)| !keys.contains_key(name));
+                fixed.extend(own.map(|(name, _)| stamps.column(member, name).any()));
+            }
+            let mut in_rows = Vec::new();
+            for (name, kind) in keys {
+                let column = |member| stamps.column(member, name);
+                let key = Key { kind, columns: known.family.iter().map(column).collect() };
+                match touched(target, known, name) {
+                    Touched::Named(pin) if let Some(values) = Values::of(pin, kind) => {
+                        told.push(Told { key, values });
+                    }
+                    Touched::Named(_) | Touched::Returned => in_rows.push((name, key)),
+                    Touched::Unknown => fixed.extend(key.any()),
+                }
+            }
+            match Learning::of(plan, sql, target, relation, in_rows) {
+                Ok(learnt) => learning = learnt.map(Arc::new),
+                Err(unlearnt) => fixed.extend(unlearnt.iter().flat_map(|(_, key)| key.any())),
+            }
+        }
+        Self { fixed: fixed.into_iter().collect(), told: told.into(), learning }
+    }
+
+    /// What an execution with these binds changes.
+    pub(crate) fn expect<B: Internals>(&self, binds: &B::Binds, stamps: &Stamps) -> Expectation {
+        let mut expectation = Expectation::default();
+        let Expectation { slots, unlearnt, learning } = &mut expectation;
+        slots.extend_from_slice(&self.fixed);
+        for Told { key, values } in &self.told {
+            let before = slots.len();
+            if !values.append::<B>(binds, &key.columns, stamps, slots) {
+                slots.truncate(before);
+                slots.extend(key.any());
+            }
+        }
+        if let Some(learnt) = &self.learning {
+            let any = learnt.keys.iter().flat_map(|(_, key)| key.any());
+            let few = learnt
+                .bound
+                .as_ref()
+                .is_none_or(|bound| bound.append::<B>(binds, &[], stamps, &mut Slots::new()));
+            if few {
+                unlearnt.extend(any);
+                *learning = Some(Arc::clone(learnt));
+            } else {
+                slots.extend(any);
+            }
+        }
+        expectation
+    }
+}
+
+/// All tags of a table: the table's own, and of any value in each of its keys.
+pub(crate) fn whole<'a>(
+    table: &'a TableName,
+    catalog: &'a Catalog,
+    stamps: &'a Stamps,
+) -> impl Iterator<Item = Slot> + 'a {
+    let keys = catalog.relations.get(table).into_iter().flat_map(Relation::pins);
+    let any = keys.map(|(name, _)| stamps.column(table, name).any());
+    any.chain([stamps.slot(&Tag::Table(table.clone()))])
+}
+
+/// How it is known which values of a key a write touches.
+enum Touched<'t> {
+    /// The statement names them.
+    Named(&'t Pin),
+    /// The rows that it returns tell them.
+    Returned,
+    /// Not at all.
+    Unknown,
+}
+
+/// Rows have values before a write and after it, and both count.
+fn touched<'t>(target: &'t Target, known: &WrittenTarget, key: &str) -> Touched<'t> {
+    let named =
+        || match target.pins.iter().find(|pin| &*pin.column == key && pin.through.is_empty()) {
+            Some(pin) => Touched::Named(pin),
+            None => Touched::Returned,
+        };
+    // A value that is assigned replaces one that nobody tells.
+    let stays = !target.set_columns.contains(key) && !known.assigned.contains(key);
+    match known.action {
+        _ if target.joined => Touched::Unknown,
+        // A new row has no value before.
+        Action::Insert => Touched::Returned,
+        Action::Upsert if stays => Touched::Returned,
+        Action::Update if stays => named(),
+        // The row is as it was found.
+        Action::Delete => named(),
+        Action::Upsert | Action::Update => Touched::Unknown,
+        Action::Replace | Action::Truncate | Action::Merge | Action::Copy => Touched::Unknown,
+    }
+}
+
+impl Learning {
+    /// How to learn the values of `keys`, if there are any; hands them back where it cannot or should
+    /// not be done.
+    fn of<'k>(
+        plan: &Plan,
+        sql: &str,
+        target: &Target,
+        relation: &Relation,
+        keys: Vec<(&'k str, Key)>,
+    ) -> Result<Option<Self>, Vec<(&'k str, Key)>> {
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let Some(returning) = plan.returning().filter(|_| relation.may_learn) else {
+            return Err(keys);
+        };
+        let bound = match &target.inserted {
+            Some(Inserted { rows: Rows::Values(_) | Rows::Defaults, .. }) => None,
+            Some(Inserted { rows: Rows::Other, .. }) => return Err(keys),
+            // Bulk writes are not slowed down.
+            None => match target.pins.iter().find_map(|pin| unique(pin, relation)) {
+                Some(bound) => Some(bound),
+                None => return Err(keys),
+            },
+        };
+        let returned = |key: &str| {
+            let items = returning.items()?;
+            let plain =
+                |item: &Returned| matches!(item, Returned::Column(_) | Returned::Expression);
+            let place = items
+                .iter()
+                .position(|item| matches!(item, Returned::Column(column) if **column == *key))?;
+            items[..place].iter().all(plain).then_some(Place::Returned(place))
+        };
+        let mut appended = Vec::new();
+        let places = keys.into_iter().map(|(name, key)| {
+            let place = returned(name).unwrap_or_else(|| {
+                appended.push(name);
+                Place::Appended(appended.len() - 1)
+            });
+            (place, key)
+        });
+        let keys = places.collect();
+        let sql = returning.extend(sql, &appended).into();
+        Ok(Some(Self { sql, appended: appended.len(), keys, bound }))
+    }
+
+    /// The statement to execute instead.
+    pub(crate) fn sql(&self) -> &Arc<str> {
+        &self.sql
+    }
+
+    /// How many columns at the end of a row the caller must not see.
+    pub(crate) fn appended(&self) -> usize {
+        self.appended
+    }
+
+    /// The values that the rows tell. `None` if there are too many, or one cannot be told.
+    pub(crate) fn learn<B: Internals>(&self, rows: &[B::Row], stamps: &Stamps) -> Option<Slots> {
+        if rows.len() > MOST_VALUES {
+            return None;
+        }
+        let mut slots = Slots::new();
+        for row in rows {
+            let visible = row.field_count().checked_sub(self.appended)?;
+            for (place, Key { kind, columns }) in &self.keys {
+                let index = match *place {
+                    Place::Returned(index) => index,
+                    Place::Appended(index) => visible + index,
+                };
+                // No read is confined to NULL.
+                let Some(value) = B::cell_value(row, index, *kind)? else { continue };
+                let value = value.borrowed();
+                slots.extend(columns.iter().map(|column| stamps.value_slot(*column, value)));
+            }
+        }
+        Some(slots)
+    }
+}
+
+/// The values to which a pin confines a unique key: at most as many rows are touched.
+fn unique(pin: &Pin, relation: &Relation) -> Option<Values> {
+    let column = relation.columns.get(&pin.column).filter(|column| column.is_unique)?;
+    Values::of(pin, column.kind?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_of_one_meaning() {
+        let text = |text: &str| PinValue::Text(text.into());
+        let int = |literal| canonical(&literal, PinType::Int);
+        assert_eq!(int(text("007")), Some(PinValue::Int(7)));
+        assert_eq!(int(text("-7")), Some(PinValue::Int(-7)));
+        for unclear in ["+7", " 7", "0x7", "7.0", "", "-", "9223372036854775808"] {
+            assert_eq!(int(text(unclear)), None, "{unclear:?}");
+        }
+        assert_eq!(canonical(&PinValue::Int(7), PinType::Text), None);
+        let expected = PinValue::Uuid(*b"\x0a\xee\xbc\x99\x9c\x0bN\xf8\xbbm\x6b\xb9\xbd8\x0a\x11");
+        let uuid = |it: &str| canonical(&text(it), PinType::Uuid);
+        assert_eq!(uuid("0AEEBC99-9c0b-4ef8-bb6d-6bb9bd380a11"), Some(expected));
+        assert_eq!(uuid("0aeebc999c0b4ef8bb6d6bb9bd380a11"), None);
+        assert_eq!(uuid("+aeebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), None);
+    }
+}
