@@ -72,11 +72,7 @@ const LONGEST_CHAIN: usize = 4;
 
 /// The pins of one relation of a block, in the order in which the text gives them.
 pub(crate) fn pins(dialect: Dialect, block: &Block<'_>, relation: &Relation<'_>) -> Vec<Pin> {
-    if block.has_window
-        || block.relations.len() > MOST_RELATIONS
-        || relation.renamed
-        || relation.table().is_none()
-    {
+    if block.has_window || block.relations.len() > MOST_RELATIONS {
         return Vec::new();
     }
     let mut edges = Edges::default();

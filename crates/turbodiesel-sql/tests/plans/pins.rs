@@ -569,6 +569,33 @@ fn column_alias_lists_do_not_pin() {
     );
 }
 
+// Its column called `id` is another, whose type says nothing.
+#[test]
+fn equality_does_not_pass_through_columns_of_unknown_type() {
+    check(
+        "SELECT 1 FROM a, t AS x (name, id) WHERE a.k = x.id AND x.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads a[k]
+            reads t[*]"#]],
+    );
+    check(
+        "SELECT 1 FROM a, (SELECT b.x AS id FROM b) AS s WHERE a.k = s.id AND s.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads a[k]
+            reads b[x]"#]],
+    );
+    check(
+        "WITH s AS (SELECT x AS id FROM b) SELECT 1 FROM a, s, unnest($2) AS u (id) WHERE a.k = s.id AND s.id = $1 AND a.g = u.id AND u.id = $1",
+        expect![[r#"
+            read, returns rows
+            reads b[x]
+            reads a[g, k]
+            calls unnest"#]],
+    );
+}
+
 // Its rank counts the rows that the condition outside removes.
 #[test]
 fn a_window_function_in_a_derived_table() {

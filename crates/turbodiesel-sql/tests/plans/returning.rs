@@ -71,7 +71,7 @@ fn what_is_returned_already() {
             "UPDATE t SET a = 1 RETURNING *",
             "UPDATE t SET a = 1 RETURNING t.*, id, other.*",
             "UPDATE s.t SET a = 1 RETURNING s.t.id, u.t.id, x.id",
-            "DELETE FROM t RETURNING a + 1, lower(b), $1, 'x', nextval('s'), a::text, (SELECT 1), a[1], current_user",
+            "DELETE FROM t RETURNING a + 1, lower(b), $1, 'x', nextval('s'), a::text, (SELECT 1), a[1], current_user, user, current_schema, localtimestamp",
             "INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a, excluded.b",
             "DELETE FROM t RETURNING old.id, new.id, old.*, old",
         ],
@@ -86,8 +86,8 @@ fn what_is_returned_already() {
                 UPDATE t SET a = 1 RETURNING t.*, id, other.*, "t"."k"
             id, ?, ? of t
                 UPDATE s.t SET a = 1 RETURNING s.t.id, u.t.id, x.id, "t"."k"
-            ?, ?, ?, ?, ?, ?, ?, ?, ? of t
-                DELETE FROM t RETURNING a + 1, lower(b), $1, 'x', nextval('s'), a::text, (SELECT 1), a[1], current_user, "t"."k"
+            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? of t
+                DELETE FROM t RETURNING a + 1, lower(b), $1, 'x', nextval('s'), a::text, (SELECT 1), a[1], current_user, user, current_schema, localtimestamp, "t"."k"
             a, ? of t
                 INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a, excluded.b, "t"."k"
             ?, ?, ??, old of t

@@ -1,6 +1,7 @@
 //! What writes change.
 
 use expect_test::expect;
+use turbodiesel_sql::{Dialect, Kind, Writes, plan};
 
 use crate::{check, check_sqlite};
 
@@ -49,6 +50,25 @@ fn many_rows_are_not_listed() {
     );
     check(
         "INSERT INTO t (a) VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9)",
+        expect![[r#"
+            write
+            writes insert t [a] of rows
+            refused: write (writes)"#]],
+    );
+}
+
+// Which of them are inserted depends on their order.
+#[test]
+fn some_rows_of_a_list_are_not_listed() {
+    check(
+        "INSERT INTO t (a) VALUES (1), (2) LIMIT 1",
+        expect![[r#"
+            write
+            writes insert t [a] of rows
+            refused: write (writes)"#]],
+    );
+    check(
+        "INSERT INTO t (a) VALUES (1), (2) OFFSET 1 FETCH FIRST ROW ONLY",
         expect![[r#"
             write
             writes insert t [a] of rows
@@ -673,6 +693,28 @@ fn functions_that_write() {
             calls load_extension
             refused: write (writes)"#]],
     );
+}
+
+// What is parsed although the database does not know it may mean anything.
+#[test]
+fn writes_of_other_dialects() {
+    for sql in [
+        "UPDATE t JOIN u ON true SET a = 1",
+        "UPDATE u, t SET a = 1",
+        "DELETE t FROM t JOIN u ON true",
+        "DELETE FROM t JOIN u ON true",
+        "DELETE FROM t, u",
+        "INSERT INTO TABLE t VALUES (1)",
+        "INSERT IGNORE INTO t VALUES (1)",
+        "INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1",
+        "TRUNCATE TABLE IF EXISTS t",
+        "WITH x AS (DELETE FROM t RETURNING *) SELECT TOP 5 * FROM x",
+        "WITH x AS (DELETE FROM t RETURNING a <=> b) SELECT 1",
+        "MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT ROW",
+    ] {
+        let plan = plan(Dialect::Postgres, sql);
+        assert_eq!((plan.kind(), plan.writes()), (Kind::Unknown, &Writes::Everything), "{sql}");
+    }
 }
 
 #[test]
