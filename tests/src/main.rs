@@ -5,6 +5,7 @@
 mod bad_input;
 mod cancellation;
 mod catalogs;
+mod differential;
 mod frames;
 mod functions;
 mod invalidation;

@@ -1,0 +1,56 @@
+//! How much survives of what a write did not touch.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::statement::Class;
+
+/// The part of the untouched answers that must survive, once invalidation is by value.
+pub(super) const FLOOR: f64 = 0.95;
+
+/// Whether the floor is asserted.
+pub(super) const IS_ASSERTED: bool = false;
+
+/// Answers that depend on the rows with one value of a key, none of which a write has touched: those
+/// that were still served after it, and all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Precision(BTreeMap<Class, (usize, usize)>);
+
+impl Precision {
+    pub(super) fn count(&mut self, class: Class, survived: bool) {
+        if class == Class::Other {
+            return;
+        }
+        let (kept, all) = self.0.entry(class).or_default();
+        *kept += usize::from(survived);
+        *all += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (class, (kept, all)) in &other.0 {
+            let sum = self.0.entry(*class).or_default();
+            sum.0 += kept;
+            sum.1 += all;
+        }
+    }
+
+    /// The part that survived; 1 if there was none.
+    pub(super) fn rate(&self) -> f64 {
+        let (kept, all) = self.0.values().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        rate(kept, all)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+fn rate(kept: usize, all: usize) -> f64 {
+    if all == 0 { 1.0 } else { kept as f64 / all as f64 }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} % of what was not touched survived", self.rate() * 100.0)?;
+        for (class, (kept, all)) in &self.0 {
+            write!(f, "; {class:?}: {kept} of {all}, {:.1} %", rate(*kept, *all) * 100.0)?;
+        }
+        Ok(())
+    }
+}
