@@ -41,7 +41,7 @@ pub use identity::{Fingerprint, FingerprintKey, IdentityBuilder};
 pub use outcome::{Bypass, Outcome};
 #[cfg(feature = "postgres")]
 pub use rows::{CachedField, CachedRow};
-pub use rows::{Column, RowSet, RowSetBuilder, RowSetFull};
+pub use rows::{Column, Outline, RowSet, RowSetBuilder, RowSetFull};
 pub use tag::{PinRef, PinValue, TableName, Tag};
 pub use tier::{ParseTierError, Tier};
 

@@ -43,7 +43,7 @@ impl Internals for Pg {
     type OwnedQuery = query::PgQuery;
     type Row = PgRow;
     type Answer = RowSet;
-    type Shared = rows::SharedColumns;
+    type Shared = rows::LastAnswer;
 
     const DIALECT: Dialect = Dialect::Postgres;
     const DROPPING_WAITS: bool = false;

@@ -4,7 +4,7 @@ use std::{
     fmt,
     num::NonZeroU32,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use diesel::{
@@ -17,7 +17,7 @@ use futures_util::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use turbodiesel_core::{CachedField, CachedRow, Column, RowSet, RowSetBuilder};
+use turbodiesel_core::{CachedField, CachedRow, Outline, RowSet, RowSetBuilder};
 
 use crate::backend::Loaded;
 
@@ -25,9 +25,16 @@ use crate::backend::Loaded;
 type LiveRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 type LiveField<'f> = <LiveRow as Row<'f, Pg>>::Field<'f>;
 
-/// The columns that the answers of one statement share.
+/// What the answers of one statement have in common: the last one with rows tells it to the next.
 #[derive(Debug, Default)]
-pub struct SharedColumns(OnceLock<Arc<[Column]>>);
+pub struct LastAnswer(Mutex<Option<Outline>>);
+
+impl LastAnswer {
+    fn outline(&self) -> MutexGuard<'_, Option<Outline>> {
+        // OK because nothing can panic while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A row of a PostgreSQL answer.
 pub enum PgRow {
@@ -167,15 +174,19 @@ impl<'f> Field<'f, Pg> for PgField<'f> {
 pub(super) async fn collect(
     mut live: BoxStream<'static, QueryResult<LiveRow>>,
     limit: usize,
-    shared: &SharedColumns,
+    last: &LastAnswer,
 ) -> QueryResult<Loaded<Pg>> {
-    let mut rows = RowSetBuilder::new(limit);
+    let outline = last.outline().clone();
+    let mut rows = match outline {
+        Some(outline) => RowSetBuilder::like(outline, limit),
+        None => RowSetBuilder::new(limit),
+    };
     while let Some(row) = live.try_next().await? {
         if push(&mut rows, &row) {
             continue;
         }
         rows.abandon_row();
-        let collected = Arc::new(rows.finish(None));
+        let collected = Arc::new(rows.finish());
         let cached = (0..collected.len())
             .filter_map(move |index| CachedRow::new(Arc::clone(&collected), index))
             .map(|row| Ok(PgRow::Cached(row)));
@@ -183,10 +194,9 @@ pub(super) async fn collect(
         let rest = live.map_ok(PgRow::live);
         return Ok(Loaded::Streaming(stream::iter(cached).chain(overflowing).chain(rest).boxed()));
     }
-    let rows = rows.finish(shared.0.get());
+    let rows = rows.finish();
     if !rows.is_empty() {
-        // Only the first answer with rows can still tell; a later difference keeps its own columns.
-        let _ = shared.0.set(Arc::clone(rows.columns()));
+        *last.outline() = Some(rows.outline());
     }
     Ok(Loaded::Whole(rows))
 }
