@@ -14,14 +14,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use turbodiesel_core::{Bypass, TableName};
 use turbodiesel_sql::{Columns, Plan};
 
+#[cfg_attr(
+    not(feature = "_stub"),
+    expect(unreachable_pub, reason = "published by that feature")
+)]
+pub use self::relation::{Relation, RelationKind};
 pub(crate) use self::{
     closure::{WriteClosure, WrittenTarget},
     family::settle_families,
     relation::{Cascade, CascadeOn, Column, PinType, TableWrite, add_columns, no_columns},
     trigger::{Events, Trigger, TriggerBody},
 };
-#[cfg_attr(not(feature = "_stub"), expect(unreachable_pub, reason = "published by that feature"))]
-pub use self::relation::{Relation, RelationKind};
 
 /// A snapshot of the catalog.
 #[derive(Debug, Default)]

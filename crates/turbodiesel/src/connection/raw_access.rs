@@ -4,7 +4,10 @@ use diesel::QueryResult;
 
 use super::{Connection, hold::lost};
 use crate::{
-    backend::Backend, config::parse_table, error::Error, shape::Effect,
+    backend::Backend,
+    config::parse_table,
+    error::Error,
+    shape::Effect,
     transaction::SendAsyncFnOnce,
     write::{self, Ended},
 };

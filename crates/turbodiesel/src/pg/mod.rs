@@ -15,8 +15,8 @@ use diesel::{
     QueryResult,
     pg::Pg,
     query_builder::QueryFragment,
-    row::{Field, Row},
     result::{DatabaseErrorKind, Error as DieselError},
+    row::{Field, Row},
 };
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};

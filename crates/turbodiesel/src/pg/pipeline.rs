@@ -106,7 +106,8 @@ impl Connection<Pg> {
         let db = &self.db;
         let publishes = self.publishes_at_once();
         self.frames().add(effect);
-        let mark = (publishes && *effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
+        let mark = (publishes && *effect != Effect::Nothing)
+            .then(|| db.0.mark(effect.slots().iter().copied()));
         db.0.counters.count_statement();
         let raw: &AsyncPgConnection = self.shared()?;
         let result = statement(raw).await;
