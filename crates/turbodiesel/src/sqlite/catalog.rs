@@ -1,5 +1,8 @@
 //! Reads SQLite's schema.
 
+mod tables;
+mod triggers;
+
 use std::{collections::HashMap, sync::Arc};
 
 use diesel::{
@@ -11,10 +14,7 @@ use turbodiesel_core::TableName;
 use turbodiesel_sql::{Dialect, plan_view};
 
 use super::RawSqlite;
-use crate::catalog::{
-    Cascade, CascadeOn, Catalog, Events, Relation, RelationKind, Signature, TableWrite, Trigger,
-    TriggerBody,
-};
+use crate::catalog::{Catalog, Relation, RelationKind, Signature, Trigger};
 
 const SCHEMA: &str = "main";
 
@@ -56,58 +56,66 @@ struct Object {
     is_virtual: Option<bool>,
 }
 
-const CASCADES: &str = "
-    SELECT lower(f.\"table\") AS source, lower(t.name) AS target
-    FROM main.sqlite_schema t, pragma_foreign_key_list(t.name) f
-    WHERE t.type = 'table'
-      AND (f.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')
-           OR f.on_update IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))";
+impl Object {
+    fn is_virtual(&self) -> bool {
+        self.is_virtual == Some(true)
+    }
 
-#[derive(QueryableByName)]
-struct CascadeRow {
-    #[diesel(sql_type = Text)]
-    source: String,
-    #[diesel(sql_type = Text)]
-    target: String,
+    fn sql(&self) -> &str {
+        self.sql.as_deref().unwrap_or_default()
+    }
 }
 
 pub(super) async fn load(raw: &mut RawSqlite) -> QueryResult<Catalog> {
     let Signature { objects, search_path, .. } = signature(raw).await?;
     let schema: Vec<Object> = diesel::sql_query(OBJECTS).load(raw).await?;
-    let cascades: Vec<CascadeRow> = diesel::sql_query(CASCADES).load(raw).await?;
-
-    let name = |name: &str| TableName::qualified(SCHEMA, name);
-    let mut relations: HashMap<TableName, Relation> = HashMap::new();
-    for object in schema.iter().filter(|object| object.kind != "trigger") {
-        let kind = match &*object.kind {
-            "view" => {
-                let sql = object.sql.as_deref().unwrap_or_default();
-                RelationKind::View(Arc::new(plan_view(Dialect::Sqlite, sql)))
-            }
-            // A virtual table's rows come from its module, which need not tell when they change.
-            _ if object.is_virtual == Some(true) => RelationKind::Foreign,
-            _ => RelationKind::Table,
-        };
-        relations.insert(name(&object.name), Relation { kind, ..Relation::table() });
-    }
-    for trigger in schema.iter().filter(|object| object.kind == "trigger") {
-        if let Some(relation) = relations.get_mut(&name(&trigger.table_name)) {
-            relation.triggers.push(Trigger { on: Events::ALL, body: TriggerBody::Opaque });
-        }
-    }
-    for CascadeRow { source, target } in cascades {
-        if let Some(relation) = relations.get_mut(&name(&source)) {
-            let write = TableWrite::anything(name(&target));
-            relation.cascades.push(Cascade { on: CascadeOn::Delete, write });
-        }
-    }
-    Ok(Catalog {
+    let mut catalog = Catalog {
         objects,
         search_path,
         system_schemas: &["temp"],
-        relations,
+        relations: relations(&schema),
         // Functions that the application registers run in this process, beside the database.
         unknown_may_write: false,
         ..Catalog::default()
-    })
+    };
+    tables::load(raw, &mut catalog.relations).await?;
+    for object in schema.iter().filter(|object| object.kind == "trigger") {
+        let trigger: Trigger = triggers::read(object.sql(), &catalog);
+        if let Some(relation) = catalog.relations.get_mut(&name(&object.table_name)) {
+            relation.triggers.push(trigger);
+        }
+    }
+    Ok(catalog)
+}
+
+fn name(name: &str) -> TableName {
+    TableName::qualified(SCHEMA, name)
+}
+
+fn relations(schema: &[Object]) -> HashMap<TableName, Relation> {
+    // A virtual table's rows come from its module, which need not tell when they change. Where it
+    // keeps them in tables of its own, their names begin with the virtual one's.
+    let modules: Vec<String> = schema
+        .iter()
+        .filter(|object| object.is_virtual())
+        .map(|object| format!("{}_", object.name))
+        .collect();
+    let is_of_module = |name: &str| modules.iter().any(|module| name.starts_with(module));
+    let relation = |object: &Object| {
+        let kind = match &*object.kind {
+            "view" => RelationKind::View(Arc::new(plan_view(Dialect::Sqlite, object.sql()))),
+            _ if object.is_virtual() || is_of_module(&object.name) => RelationKind::Foreign,
+            _ => RelationKind::Table,
+        };
+        Relation {
+            may_learn: matches!(kind, RelationKind::Table),
+            kind,
+            // Said in the definition of a table or column, it goes for every statement without a
+            // word of its own. The word alone is enough to expect it.
+            replaces_conflicts: tables::has_word(object.sql(), "replace"),
+            ..Relation::table()
+        }
+    };
+    let relations = schema.iter().filter(|object| object.kind != "trigger");
+    relations.map(|object| (name(&object.name), relation(object))).collect()
 }
