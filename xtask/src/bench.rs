@@ -17,7 +17,8 @@ Suites:
   miss     what the cache adds to a query that it cannot answer
   off      what the library adds when everything is switched off
   herd     how many queries reach the database when thousands ask for the same
-  memory   bytes kept per cached row")]
+  memory   bytes kept per cached row
+  mixed    reads and durable writes at the same time, against an ideal cache")]
 pub(crate) struct Options {
     /// The suites to run; all of them if none is named
     #[arg(value_name = "SUITE")]

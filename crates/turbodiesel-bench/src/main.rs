@@ -4,13 +4,13 @@
 //! `TURBODIESEL_BENCH_POSTGRES`. Contenders take turns round by round in one process, so that
 //! whatever else the machine does meets all of them; a figure is the median over the rounds, with
 //! the smallest and the greatest beside it. Latencies are measured on one thread, with one query at
-//! a time, where the database answers fastest; the herd runs on all cores.
+//! a time, where the database answers fastest; `herd` and `mixed` run on all cores.
 //!
 //! Modules, in reading order:
 //!
 //! - `model`: the table, its rows, the queries and the ways to ask them.
 //! - `rounds`: timing and medians.
-//! - `hit`, `miss`, `off`, `herd`, `memory`: the suites.
+//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`: the suites.
 //! - `stub`: a database that answers at once, for `off`.
 //! - `allocations`: a global allocator that can count.
 //! - `report`, `machine`: tables, JSON, and where it ran.
@@ -23,6 +23,7 @@ mod hit;
 mod machine;
 mod memory;
 mod miss;
+mod mixed;
 mod model;
 mod off;
 mod report;
@@ -61,6 +62,7 @@ enum Suite {
     Off,
     Herd,
     Memory,
+    Mixed,
 }
 
 /// What every suite is told.
@@ -110,5 +112,6 @@ async fn run(suite: Suite, context: Context) -> Result<Report> {
         Suite::Off => off::run(&context).await,
         Suite::Herd => herd::run(&context).await,
         Suite::Memory => memory::run(&context).await,
+        Suite::Mixed => mixed::run(&context).await,
     }
 }

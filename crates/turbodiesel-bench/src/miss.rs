@@ -16,7 +16,7 @@ use turbodiesel::Db;
 
 use crate::{
     Context,
-    model::{self, User, user},
+    model::{self, TIMED, User, user},
     report::{Report, Target},
     rounds::Samples,
 };
@@ -24,9 +24,6 @@ use crate::{
 /// Queries of a round, for each contender.
 const QUERIES: i32 = 2_000;
 const ROUNDS: i32 = 25;
-
-/// What turbodiesel sets by default.
-const TIMED: &str = "SET statement_timeout = '30s'";
 
 pub(crate) async fn run(context: &Context) -> Result<Report> {
     // One round more, for warming up.

@@ -45,6 +45,9 @@ pub(crate) const USERS_PER_ORG: i32 = 100;
 /// How large the pools are: turbodiesel's default.
 const POOL_SIZE: u32 = 10;
 
+/// What turbodiesel sets by default on every connection.
+pub(crate) const TIMED: &str = "SET statement_timeout = '30s'";
+
 /// A fresh database with this many users and organisations, both numbered from 1, all of whose pages
 /// are in memory.
 pub(crate) async fn database(context: &Context, users: i32) -> Result<Database> {

@@ -69,6 +69,8 @@ pub(crate) enum Target {
     TimesFaster(f64, &'static str),
     /// At most so many times as much as a rival.
     TimesAsMuch(f64, &'static str),
+    /// At least so much, of something.
+    AtLeast(f64, &'static str),
     /// At most so much.
     AtMost(f64),
     /// This and nothing else.
@@ -84,6 +86,9 @@ impl Target {
             ),
             Target::TimesAsMuch(target, rival) => {
                 (format!("{measured:.3}x {rival} (at most {target}x)"), measured <= target)
+            }
+            Target::AtLeast(target, of) => {
+                (format!("{measured:.3} of {of} (at least {target})"), measured >= target)
             }
             Target::AtMost(target) => (format!("at most {target}"), measured <= target),
             #[expect(clippy::float_cmp, reason = "counts, which a float holds exactly")]
@@ -137,6 +142,7 @@ mod tests {
         for (target, good, bad) in [
             (Target::TimesFaster(150.0, "diesel-async"), 150.0, 149.0),
             (Target::TimesAsMuch(1.05, "diesel-async"), 1.05, 1.06),
+            (Target::AtLeast(0.9, "reads"), 0.9, 0.89),
             (Target::AtMost(200.0), 200.0, 201.0),
             (Target::Exactly(1.0), 1.0, 2.0),
         ] {
