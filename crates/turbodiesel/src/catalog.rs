@@ -18,11 +18,11 @@ use turbodiesel_sql::{Columns, Plan};
     not(feature = "_stub"),
     expect(unreachable_pub, reason = "published by that feature")
 )]
-pub use self::relation::{Relation, RelationKind};
+pub use self::relation::{PinType, Relation, RelationKind};
 pub(crate) use self::{
     closure::{WriteClosure, WrittenTarget},
     family::settle_families,
-    relation::{Cascade, CascadeOn, Column, PinType, TableWrite, add_columns, no_columns},
+    relation::{Cascade, CascadeOn, Column, TableWrite, add_columns, no_columns},
     trigger::{Events, Trigger, TriggerBody},
 };
 
