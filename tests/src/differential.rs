@@ -6,7 +6,8 @@
 //!
 //! - `TURBODIESEL_SEED` repeats a run; each run prints its seed, and a failure that of its history.
 //! - `TURBODIESEL_WRITES` is how many writes a run consists of, for long ones.
-//! - `TURBODIESEL_VERBOSE` prints what of a schema or a query the database refused.
+//! - `TURBODIESEL_VERBOSE` prints histories, what of a schema the database refused, and
+//!   which answers were invalidated in vain.
 
 mod answer;
 mod attached;
@@ -22,6 +23,7 @@ mod side;
 mod sqlite;
 mod statement;
 mod steps;
+mod storm;
 mod values;
 mod writes;
 
@@ -43,6 +45,10 @@ enum Dialect {
 /// Steps of one history.
 const STEPS: usize = 90;
 
+/// Writers at the end of a history, all at once, and the steps of each.
+const WRITERS: usize = 3;
+const STORM: usize = 8;
+
 /// Queries of one history.
 const QUERIES: usize = 80;
 
@@ -62,7 +68,10 @@ fn history<B: Side>(seed: u64) -> History {
     let schema = schema::random(&mut rng, B::SIDE);
     let queries: Vec<_> = (0..QUERIES).map(|_| reads::random(&mut rng, &schema)).collect();
     let steps = (0..STEPS).map(|_| steps::random(&mut rng, &schema, QUERIES)).collect();
-    History { schema: schema.statements, queries, steps }
+    let storm = (0..WRITERS)
+        .map(|_| (0..STORM).map(|_| steps::concurrent(&mut rng, &schema)).collect())
+        .collect();
+    History { schema: schema.statements, queries, steps, storm, seed }
 }
 
 /// Runs histories until so many writes have been made.
@@ -73,6 +82,9 @@ async fn differential<B: Side>(name: &str, writes: usize) -> Tally {
     let mut next = seed;
     while tally.writes < writes {
         let history = history::<B>(next);
+        if is_verbose() {
+            println!("{name}: TURBODIESEL_SEED={next}\n{history}");
+        }
         if let Err(failure) = run::<B>(&history, &mut tally).await {
             println!("{name}: TURBODIESEL_SEED={next} fails: {failure}\nshrinking");
             let (history, failure) = shrink::shrink::<B>(history, failure).await;
@@ -96,6 +108,10 @@ impl std::fmt::Display for History {
         writeln!(f, "steps:")?;
         for (index, step) in self.steps.iter().enumerate() {
             writeln!(f, "    {index}. {step}")?;
+        }
+        for (writer, steps) in self.storm.iter().enumerate() {
+            writeln!(f, "then at once, writer {writer}:")?;
+            steps.iter().try_for_each(|step| writeln!(f, "    {step}"))?;
         }
         Ok(())
     }

@@ -39,6 +39,8 @@ impl Side for Pg {
     async fn open(schema: &[String]) -> (Db<Pg>, PgOracle) {
         let database = turbodiesel_testkit::database();
         let mut plain = AsyncPgConnection::establish(database.url()).await.unwrap();
+        // It asks the same questions thousands of times.
+        plain.batch_execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
         for statement in schema {
             let made = plain.batch_execute(statement).await;
             if let Err(error) = made
@@ -81,6 +83,11 @@ impl Side for Pg {
             }
         });
         join_all(all).await
+    }
+
+    fn number(row: &[u8]) -> i64 {
+        let bytes = row.last_chunk().expect("eight bytes, after their number");
+        i64::from_be_bytes(*bytes)
     }
 
     fn encode<'a>(row: &impl Row<'a, Pg>, bytes: &mut Vec<u8>) {

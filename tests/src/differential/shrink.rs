@@ -11,6 +11,11 @@ const REPLAYS: usize = 400;
 /// The smallest failing history that was found, and how it fails.
 pub(super) async fn shrink<B: Side>(history: History, failure: Failure) -> (History, Failure) {
     let mut best = Best { history, failure, replays: 0 };
+    if best.failure.step >= best.history.steps.len() {
+        // It failed in the storm, which does not repeat itself.
+        return (best.history, best.failure);
+    }
+    best.history.storm.clear();
     // One query is enough, and nothing that happened later.
     let mut one = best.history.clone();
     one.queries = vec![one.queries[best.failure.query].clone()];
@@ -21,6 +26,7 @@ pub(super) async fn shrink<B: Side>(history: History, failure: Failure) -> (Hist
         best.attempt::<B>(shorter).await;
     }
     best.leave_out::<B, _>(|history| &mut history.steps).await;
+    best.leave_out::<B, _>(|history| &mut history.queries).await;
     best.leave_out::<B, _>(|history| &mut history.schema).await;
     best.leave_out::<B, _>(|history| &mut history.steps).await;
     (best.history, best.failure)

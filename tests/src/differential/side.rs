@@ -24,6 +24,9 @@ pub(super) trait Side: Backend {
         statements: &[Statement],
     ) -> impl Future<Output = Vec<QueryResult<()>>> + Send;
 
+    /// The number in an encoded row of one `bigint`.
+    fn number(row: &[u8]) -> i64;
+
     /// Appends the cells of a row, as the database gave them, so that different rows differ.
     fn encode<'a>(row: &impl Row<'a, Self>, bytes: &mut Vec<u8>);
 }
@@ -49,4 +52,5 @@ pub(super) fn configure<B: Backend>(builder: Builder<B>) -> Builder<B> {
         })
         .jitter(0.0)
         .pool_size(POOL)
+        .checkout_timeout(std::time::Duration::from_secs(60))
 }

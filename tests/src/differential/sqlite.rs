@@ -69,6 +69,11 @@ impl Side for Sqlite {
         unreachable!("only PostgreSQL's protocol has pipelines")
     }
 
+    fn number(row: &[u8]) -> i64 {
+        let text = std::str::from_utf8(row).expect("a number as text");
+        text.trim_matches(['I', ',']).parse().expect("a number")
+    }
+
     fn encode<'a>(row: &impl Row<'a, Sqlite>, bytes: &mut Vec<u8>) {
         for index in 0..row.field_count() {
             let field = row.get(index).expect("a column that was counted");

@@ -93,6 +93,19 @@ pub(super) fn random(rng: &mut Rng, schema: &Schema, queries: usize) -> Step {
     waited_for(rng, schema, queries)
 }
 
+/// Makes a random step that may run beside others: it asks nothing while it has tables locked.
+pub(super) fn concurrent(rng: &mut Rng, schema: &Schema) -> Step {
+    let mut step = random(rng, schema, 1);
+    let waited_for = match &mut step {
+        Step::Dropped(_, step) => &mut **step,
+        step => step,
+    };
+    if let Step::Transaction(actions, _) = waited_for {
+        leave_out_reads(actions);
+    }
+    step
+}
+
 fn waited_for(rng: &mut Rng, schema: &Schema, queries: usize) -> Step {
     let several = |rng: &mut Rng| -> Vec<Statement> {
         (0..rng.usize(1..4)).map(|_| writes::random(rng, schema)).collect()
