@@ -5,11 +5,10 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use turbodiesel_core::Fingerprint;
 
-use crate::{Slot, Snapshot};
+use crate::{Slot, Snapshot, sync::Mutex};
 
 /// One load, its leader and those who wait for it.
 pub(crate) struct Flight<V, E> {

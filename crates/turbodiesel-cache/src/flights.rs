@@ -38,10 +38,12 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use turbodiesel_core::Fingerprint;
 
-use crate::flight::{Flight, Landing, Wake};
+use crate::{
+    flight::{Flight, Landing, Wake},
+    sync::{Mutex, MutexGuard},
+};
 
 /// Enough that two keys rarely wait for one another.
 const SHARDS: usize = 64;

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use parking_lot::MutexGuard;
 use turbodiesel_core::{Fingerprint, Nanos, Tier, Weigh};
 
 use crate::{
@@ -15,6 +14,7 @@ use crate::{
     load::LoadId,
     stats::{Counters, TierCounters, bump},
     store::{Left, Refusal, Store},
+    sync::MutexGuard,
 };
 
 /// What all clones of a cache, and the leads it gave out, share.

@@ -66,6 +66,7 @@
 //! - `lead`, `follow`: the two roles of readers who share a load.
 //! - `load`: looking up and loading in one step.
 //! - `options`, `stats`, `error`: configuration, counters, and what can be wrong with the former.
+//! - `sync`: the locks and atomics of the above, which tests can put in any order.
 //!
 //! # Guarantees
 //!
@@ -106,9 +107,12 @@ mod inner;
 mod lead;
 mod load;
 mod options;
+#[cfg(test)]
+mod schedules;
 mod stamps;
 mod stats;
 mod store;
+mod sync;
 mod write;
 
 pub use cache::{Cache, Key, Lookup, Read};

@@ -45,17 +45,17 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
-    },
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
 use parking_lot::RwLock;
 use turbodiesel_core::{Clock, Nanos, PinRef, TableName, Tag};
 
-use crate::WriteMark;
+use crate::{
+    WriteMark,
+    sync::{AtomicU32, AtomicU64},
+};
 
 /// The place where the stamp of a tag is kept, valid for the [`Stamps`] that handed it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use turbodiesel_core::Tier;
 
-use crate::store::Refusal;
+use crate::{store::Refusal, sync::available_threads};
 
 /// What a cache did since it was built, and what it holds now.
 ///
@@ -124,7 +124,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = available_threads();
         let stripes = (2 * threads).next_power_of_two().min(64);
         Self { stripes: (0..stripes).map(|_| Stripe::default()).collect() }
     }

@@ -8,7 +8,10 @@ use std::sync::{
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache as Map};
 use turbodiesel_core::Fingerprint;
 
-use crate::entry::{Aging, Entry};
+use crate::{
+    entry::{Aging, Entry},
+    sync::available_threads,
+};
 
 /// The part of a shard that `quick_cache` is willing to give to one entry, in percent.
 const HOT_PERCENT: u64 = 97;
@@ -51,7 +54,7 @@ impl<V> Store<V> {
     }
 
     pub(crate) fn new(aging: Aging, capacity: u64, largest: usize) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = available_threads();
         let per_shard = Self::least_capacity(largest).saturating_mul(LARGEST_PER_SHARD);
         let fitting = capacity / per_shard;
         // `quick_cache` rounds up to a power of two, which might make shards too small again.
