@@ -193,6 +193,9 @@ impl<'a> Text<'a> {
         if table.serial && self.rng.bool() {
             columns.remove(0);
         }
+        if columns.is_empty() {
+            return self.default_values();
+        }
         let rows = self.rows(&columns, target);
         let names: Vec<&str> = columns.iter().map(|it| &*it.name).collect();
         let key: Vec<&str> = table.key_columns().iter().map(|it| &*it.name).collect();
