@@ -17,6 +17,7 @@ mod reading;
 mod sessions;
 mod smoke;
 mod sqlite;
+mod sqlite_catalogs;
 mod sqlite_types;
 mod support;
 mod sweep;

@@ -212,8 +212,10 @@ impl<'a> Spread<'a> {
     /// An updatable view passes a write on to the tables that it reads, where its columns have other
     /// names.
     fn pass_on(&mut self, view: TableName, relation: &Relation, body: &Plan, write: &TableWrite) {
-        self.is_opaque |=
-            relation.opaque_writes || !relation.triggers.is_empty() || body.refusal().is_some();
+        self.is_opaque |= relation.opaque_writes
+            || !relation.triggers.is_empty()
+            || body.refusal().is_some()
+            || self.catalog.may_write_by_calls(body);
         let write = TableWrite { set_columns: Columns::All, ..write.clone() };
         if self.is_new(&view, &Change::of(&write, &[])) {
             let below =
