@@ -7,6 +7,7 @@ mod cancellation;
 mod catalogs;
 mod differential;
 mod exactness;
+mod explain;
 mod frames;
 mod functions;
 mod interleavings;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use diesel::{prelude::*, sql_types::Text};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::join_all;
 use turbodiesel::{Bypass, Db, ManualClock, Outcome, TableName, Tag, Tier};
 
@@ -149,6 +149,32 @@ async fn a_hit_needs_no_connection() {
     assert_eq!((count, held.outcome()), (2, Some(Outcome::Miss)));
     let count: i64 = teams::table.count().get_result(&mut db.handle()).await.unwrap();
     assert_eq!(count, 2);
+}
+
+/// A reader whose load was overtaken waits for the newer one, which needs the connection.
+#[tokio::test]
+async fn an_overtaken_load_leaves_the_pools_only_connection_to_the_newer() {
+    let (database, _) = open().await;
+    let db = Db::builder().url(database.url()).pool_size(1).build().await.unwrap();
+    let mut lock = AsyncPgConnection::establish(database.url()).await.unwrap();
+    lock.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reader = || {
+        let db = db.clone();
+        tokio::spawn(async move { ann(&db).await })
+    };
+    let older = reader();
+    while db.stats().statements == 0 {
+        tokio::task::yield_now().await;
+    }
+    db.invalidate_table("users").unwrap();
+    let newer = reader();
+    while db.stats().cache.tier(Tier::L1).misses < 2 {
+        tokio::task::yield_now().await;
+    }
+    lock.batch_execute("UPDATE users SET name = 'Dot' WHERE id = 1; COMMIT").await.unwrap();
+    assert_eq!(older.await.unwrap(), ("Dot".to_owned(), Outcome::Miss));
+    assert_eq!(newer.await.unwrap(), ("Dot".to_owned(), Outcome::Miss));
+    assert_eq!((ann(&db).await.1, db.stats().statements), (Outcome::Hit(Tier::L1), 2));
 }
 
 #[tokio::test]

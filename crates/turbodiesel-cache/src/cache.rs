@@ -37,6 +37,17 @@ pub struct Read<'a> {
     pub max_age: Option<Duration>,
 }
 
+/// An answer that is kept and may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Since the database was asked for it.
+    pub age: Duration,
+    /// Until it is too old.
+    pub expires_in: Duration,
+    /// What it weighs, all in all.
+    pub bytes: u64,
+}
+
 /// What a lookup found.
 #[derive(Debug)]
 #[must_use]
@@ -144,6 +155,21 @@ impl<V, E> Cache<V, E> {
             return None;
         }
         Some(self.depart(&mut shard, read).refreshing(entry))
+    }
+
+    /// What is kept of a query, for people: it counts as no lookup, and does not keep the answer from
+    /// being evicted.
+    #[must_use]
+    pub fn inspect(&self, read: &Read<'_>) -> Option<Kept> {
+        let inner = &*self.inner;
+        let entry = inner.store(read.tier).peek(read.key.fingerprint)?;
+        let now = inner.stamps.clock().now();
+        let valid = inner.judge(&entry, read, now) == Verdict::Valid;
+        valid.then(|| Kept {
+            age: now.since(entry.started),
+            expires_in: entry.expires.since(now),
+            bytes: entry.weight,
+        })
     }
 
     /// Joins the load of a query, after a lookup that missed.

@@ -56,6 +56,7 @@
 //! # Modules, in reading order
 //!
 //! - `stamps`: when anything last changed, and the protocol of readers and writers.
+//! - `protocol`: the steps of a write, as data.
 //! - `write`: a write in flight.
 //! - `entry`: an answer that is kept, and how old it may become.
 //! - `store`: one tier's entries, within a budget of bytes.
@@ -74,7 +75,8 @@
 //!   the commit and the fill were interleaved, provided that the write was marked before it was sent
 //!   and its outcome was told before it was acknowledged.
 //! - **An outcome that is never told is safe.** A [`WriteMark`] that is dropped ends what was read
-//!   before, and for its lifetime nothing that depends on its slots is kept.
+//!   before, and for its lifetime nothing that depends on its slots is kept; a [`Doubt`] lets whoever
+//!   finds the outcome out end that time early.
 //! - **No answer is older than its ceiling**, counted from before its read began; neither chance,
 //!   nor a refresh, nor access, nor sharing a load extends it, and it does not depend on the wall
 //!   clock.
@@ -98,6 +100,7 @@
 //!   1 MiB for a tier of 64 MiB, and the default stamps take 1.6 MB.
 
 mod cache;
+mod doubt;
 mod entry;
 mod error;
 mod flight;
@@ -107,6 +110,7 @@ mod inner;
 mod lead;
 mod load;
 mod options;
+mod protocol;
 #[cfg(test)]
 mod schedules;
 mod stamps;
@@ -115,7 +119,8 @@ mod store;
 mod sync;
 mod write;
 
-pub use cache::{Cache, Key, Lookup, Read};
+pub use cache::{Cache, Kept, Key, Lookup, Read};
+pub use doubt::Doubt;
 pub use error::Error;
 pub use follow::{Follow, Followed, Role};
 pub use lead::{Completed, Lead};

@@ -1,12 +1,12 @@
 //! The steps of a write, as data, and what a reader may conclude from what it found.
 //!
-//! A [`WriteMark`](crate::WriteMark) performs these steps on atomics. The model under `tests/model`
-//! includes this file and performs them one at a time, with those of other writers and readers in
-//! every order between them. So what it has checked is what runs, and a step that is changed here is
-//! a step that it checks. Why the order matters is argued in `stamps`.
+//! `WriteMark` and `Doubt` perform these steps on atomics. The model under `tests/model` includes this
+//! file and performs them one at a time, with those of other writers and readers in every order
+//! between them. So what it has checked is what runs, and a step that is changed here is a step that
+//! it checks. Why the order matters is argued in `stamps`.
 
 use Part::{Certain, Expected, Touched};
-use Step::{Hold, Lift, Mark, Stamp};
+use Step::{Doubt, Hold, Lift, Mark, Settle, Stamp};
 
 /// Some of the slots of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub(crate) enum Step {
     Hold(Part),
     /// Counts the writer out.
     Lift(Part),
+    /// Marks while somebody finds the outcome out.
+    Doubt(Part),
+    /// Ends that.
+    Settle(Part),
 }
 
 /// Before anything is sent that may commit.
@@ -50,6 +54,14 @@ pub(crate) enum Ending {
     Aborted,
     /// Nobody knows whether it committed, or still will.
     Unknown,
+    /// The same, but somebody is finding out.
+    Doubted,
+    /// It was doubted, and has ended, whether or not it committed.
+    Settled,
+    /// It was doubted, and certainly changed nothing.
+    SettledAborted,
+    /// It was doubted, and nobody is finding out any more.
+    Unsettled,
 }
 
 impl Ending {
@@ -66,20 +78,39 @@ impl Ending {
             Ending::Unknown => {
                 &[Hold(Certain), Hold(Expected), Stamp(Certain), Stamp(Expected), Lift(Certain)]
             }
+            // In the same order.
+            Ending::Doubted => {
+                &[Doubt(Certain), Doubt(Expected), Stamp(Certain), Stamp(Expected), Lift(Certain)]
+            }
+            // Stamped before settled, like what has committed. What was read in the meantime, and is
+            // still being shared, ends here.
+            Ending::Settled => {
+                &[Stamp(Certain), Stamp(Expected), Settle(Certain), Settle(Expected)]
+            }
+            Ending::SettledAborted => &[Settle(Certain), Settle(Expected)],
+            // Held before settled, or a snapshot in between would find the slots free.
+            Ending::Unsettled => {
+                &[Hold(Certain), Hold(Expected), Settle(Certain), Settle(Expected)]
+            }
         }
     }
 }
 
 /// What a reader found about writes in flight, after its tick and before its read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Marks {
+pub(crate) struct Marked {
     /// A writer is there to tell the outcome.
     pub(crate) written: bool,
-    /// A writer that left without an outcome may still commit.
+    /// A writer that left without an outcome may still commit. Nobody knows, or not yet.
     pub(crate) held: bool,
 }
 
-impl Marks {
+impl Marked {
+    /// What was found on one slot and on another.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { written: self.written | other.written, held: self.held | other.held }
+    }
+
     /// Whether what is read may be kept.
     pub(crate) fn may_keep(self) -> bool {
         !self.written && !self.held
@@ -93,6 +124,7 @@ impl Marks {
 }
 
 /// Whether nothing that bears this stamp changed since an answer of this version began to be read.
+#[inline]
 pub(crate) fn is_current(stamp: u64, version: u64) -> bool {
     stamp <= version
 }

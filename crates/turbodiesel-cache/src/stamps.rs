@@ -31,7 +31,8 @@
 //!   a writer that ends in any other way says its last word for it.
 //! - **A writer that ends without an outcome** puts a deadline on its marks before it lifts its own
 //!   (see [`WriteMark`]), and R2 looks for writers first and for deadlines second: a reader that
-//!   comes too late to count the writer comes early enough to see the deadline.
+//!   comes too late to count the writer comes early enough to see the deadline. A [`Doubt`], which
+//!   stands in for the deadline while somebody finds the outcome out, is looked for between the two.
 //!
 //! The stamp of a slot is stored a moment after the tick it carries. That is harmless: the tick is
 //! the instant at which the change takes effect for new snapshots, and the store, which ends older
@@ -54,6 +55,7 @@ use turbodiesel_core::{Clock, Nanos, PinRef, TableName, Tag};
 
 use crate::{
     WriteMark,
+    protocol::{Marked, is_current},
     sync::{AtomicU32, AtomicU64},
 };
 
@@ -96,14 +98,14 @@ impl ColumnSlots {
 pub struct StampsOptions {
     /// Tables with a slot of their own. Further tables share the hashed slots. Defaults to 4,096.
     pub tables: u32,
-    /// Slots that columns, values and further tables are hashed to. Defaults to 65,536, and is at
-    /// least 1.
+    /// Slots that columns, values and further tables are hashed to. Defaults to 262,144 (6 MiB), and
+    /// is at least 1. A write ends one answer in so many by chance for each slot that it changes.
     pub hashed: u32,
 }
 
 impl Default for StampsOptions {
     fn default() -> Self {
-        Self { tables: 4_096, hashed: 65_536 }
+        Self { tables: 4_096, hashed: 1 << 18 }
     }
 }
 
@@ -128,13 +130,13 @@ impl Snapshot {
     /// not be kept.
     #[must_use]
     pub fn is_marked(&self) -> bool {
-        self.marks.written || self.marks.held
+        !self.marks.may_keep()
     }
 
     /// Whether a write was in flight, and all others had told their outcome. Then nothing can commit
     /// unseen, so what was read stays right until a stamp changes.
     pub(crate) fn is_marked_by_writers_alone(&self) -> bool {
-        self.marks.written && !self.marks.held
+        self.marks.may_linger()
     }
 
     /// The tick at which it was taken. No two snapshots share one.
@@ -143,20 +145,13 @@ impl Snapshot {
     }
 }
 
-/// What a reader found about writes in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Marked {
-    /// A writer is there.
-    written: bool,
-    /// A writer that left without an outcome may still commit.
-    held: bool,
-}
-
 /// Writes in flight on one slot.
 #[derive(Debug, Default)]
 struct Marks {
     /// Writers that are still there to tell the outcome.
     writers: AtomicU32,
+    /// Writes whose outcome somebody is finding out.
+    doubts: AtomicU32,
     /// In nanoseconds: writers that left without an outcome may still commit until then.
     held_until: AtomicU64,
 }
@@ -269,8 +264,7 @@ impl Stamps {
         let started = self.clock.now();
         let version = self.tick();
         let marks = slots.into_iter().fold(self.marked(Slot::ALL, started), |marks, slot| {
-            let Marked { written, held } = self.marked(slot, started);
-            Marked { written: marks.written | written, held: marks.held | held }
+            marks.and(self.marked(slot, started))
         });
         Snapshot { started, version, marks }
     }
@@ -288,6 +282,20 @@ impl Stamps {
             // The maximum, because a writer with a later tick may have been here first.
             self.stamps[slot.index()].fetch_max(version, SeqCst);
         }
+    }
+
+    /// How many slots there are. [`Slot::number`] is below it.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.stamps.len()
+    }
+
+    /// Which of `slots` or [`Slot::ALL`] changed last, `None` if none ever did.
+    #[must_use]
+    pub fn last_changed(&self, slots: &[Slot]) -> Option<Slot> {
+        let stamp = |slot: &Slot| self.stamps[slot.index()].load(SeqCst);
+        let last = slots.iter().copied().chain([Slot::ALL]).max_by_key(stamp)?;
+        (stamp(&last) > 0).then_some(last)
     }
 
     /// Marks `slots` as being written and then changes them. Called before anything is sent that
@@ -316,15 +324,17 @@ impl Stamps {
 
     #[inline]
     pub(crate) fn is_version_current(&self, version: u64, slots: &[Slot]) -> bool {
-        let unchanged = |slot: Slot| self.stamps[slot.index()].load(SeqCst) <= version;
+        let unchanged = |slot: Slot| is_current(self.stamps[slot.index()].load(SeqCst), version);
         unchanged(Slot::ALL) && slots.iter().copied().all(unchanged)
     }
 
     fn marked(&self, slot: Slot, now: Nanos) -> Marked {
         let marks = &self.marks[slot.index()];
-        // Writers first: one that leaves without an outcome sets its deadline before it leaves.
+        // Writers first: one that leaves without an outcome leaves a doubt or sets its deadline before
+        // it leaves. Then doubts: one that nobody settles sets its deadline before it ends.
         let written = marks.writers.load(SeqCst) > 0;
-        let held = marks.held_until.load(SeqCst) > now.0;
+        let doubted = marks.doubts.load(SeqCst) > 0;
+        let held = doubted || marks.held_until.load(SeqCst) > now.0;
         Marked { written, held }
     }
 
@@ -343,6 +353,18 @@ impl Stamps {
     pub(crate) fn unmark(&self, slots: &[Slot]) {
         for slot in slots {
             self.marks[slot.index()].writers.fetch_sub(1, SeqCst);
+        }
+    }
+
+    pub(crate) fn doubt(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.marks[slot.index()].doubts.fetch_add(1, SeqCst);
+        }
+    }
+
+    pub(crate) fn end_doubt(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.marks[slot.index()].doubts.fetch_sub(1, SeqCst);
         }
     }
 

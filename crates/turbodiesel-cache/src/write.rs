@@ -1,8 +1,11 @@
 //! A write in flight.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
-use crate::{Slot, Stamps};
+use crate::{
+    Doubt, Slot, Stamps,
+    protocol::{BEGIN, Ending, Part, Step},
+};
 
 /// A write that has begun and may commit: nothing that depends on its slots is kept meanwhile.
 ///
@@ -12,67 +15,99 @@ use crate::{Slot, Stamps};
 #[must_use = "dropping the mark means that the outcome of the write is unknown"]
 pub struct WriteMark {
     stamps: Arc<Stamps>,
-    /// Slots this write still marks. Empty once the outcome is told.
-    slots: Vec<Slot>,
-    /// Slots whose change depends on what the write turns out to have touched.
-    expected: Vec<Slot>,
+    /// Empty once the outcome is told.
+    extent: Extent,
     lifetime: Duration,
+}
+
+/// What a write may change, as far as that is known before it commits.
+#[derive(Debug, Default)]
+pub(crate) struct Extent {
+    /// Slots that it marks.
+    certain: Vec<Slot>,
+    /// Slots whose change depends on what it turns out to have touched.
+    expected: Vec<Slot>,
+}
+
+impl Extent {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.certain.is_empty() && self.expected.is_empty()
+    }
+}
+
+impl Stamps {
+    /// Does what the protocol says. `touched` is what a write turned out to have touched, `lifetime`
+    /// how long to hold what it holds.
+    pub(crate) fn perform(
+        &self,
+        steps: &[Step],
+        extent: &Extent,
+        touched: &[Slot],
+        lifetime: Duration,
+    ) {
+        let slots = |part| match part {
+            Part::Certain => &extent.certain,
+            Part::Expected => &extent.expected,
+            Part::Touched => touched,
+        };
+        for step in steps {
+            match *step {
+                Step::Mark(part) => self.mark(slots(part)),
+                Step::Stamp(part) => self.change(slots(part).iter().copied()),
+                Step::Hold(part) => self.hold(slots(part), lifetime),
+                Step::Lift(part) => self.unmark(slots(part)),
+                Step::Doubt(part) => self.doubt(slots(part)),
+                Step::Settle(part) => self.end_doubt(slots(part)),
+            }
+        }
+    }
 }
 
 impl WriteMark {
     pub(crate) fn new(stamps: Arc<Stamps>, slots: Vec<Slot>, lifetime: Duration) -> Self {
-        let mut mark = Self { stamps, slots: Vec::new(), expected: Vec::new(), lifetime };
+        let mut mark = Self { stamps, extent: Extent::default(), lifetime };
         mark.add(slots);
         mark
     }
 
     /// Marks further slots, before the statement that may write to them is sent.
     pub fn add(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        let mut slots: Vec<Slot> = slots.into_iter().collect();
-        slots.retain(|slot| !self.slots.contains(slot));
-        slots.sort_unstable();
-        slots.dedup();
-        // Marked before changed: a snapshot between the two sees the mark, and one before them both
-        // is ended by the change.
-        self.stamps.mark(&slots);
-        self.stamps.change(slots.iter().copied());
-        self.slots.extend(slots);
+        let mut certain: Vec<Slot> = slots.into_iter().collect();
+        certain.retain(|slot| !self.extent.certain.contains(slot));
+        certain.sort_unstable();
+        certain.dedup();
+        let further = Extent { certain, expected: Vec::new() };
+        self.stamps.perform(BEGIN, &further, &[], self.lifetime);
+        self.extent.certain.extend(further.certain);
     }
 
     /// Adds slots that stand for more than the write may touch, such as any value of a column. They
     /// change only if it is never told [exactly](Self::committed_exactly) what it touched.
     pub fn expect(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        self.expected.extend(slots);
+        self.extent.expected.extend(slots);
     }
 
     /// The slots that are marked.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
-        &self.slots
+        &self.extent.certain
     }
 
     /// The write committed. Call it before acknowledging the write to anybody.
     pub fn committed(mut self) {
-        let expected = std::mem::take(&mut self.expected);
-        self.end(expected);
+        self.end(Ending::Committed, &[]);
     }
 
     /// The write committed, and of all that was [expected](Self::expect) it touched `touched` and
     /// nothing else.
     pub fn committed_exactly(mut self, touched: impl IntoIterator<Item = Slot>) {
-        self.end(touched);
-    }
-
-    fn end(&mut self, touched: impl IntoIterator<Item = Slot>) {
-        // Changed before lifted. A flight that began under the mark carries an answer from before
-        // the commit; this change is what keeps later readers from joining it.
-        self.stamps.change(self.slots.iter().copied().chain(touched));
-        self.lift();
+        let touched: Vec<Slot> = touched.into_iter().collect();
+        self.end(Ending::CommittedExactly, &touched);
     }
 
     /// The write certainly changed nothing. Answers that ended when it began are read again.
     pub fn aborted(mut self) {
-        self.lift();
+        self.end(Ending::Aborted, &[]);
     }
 
     /// Nobody knows whether the write committed, or still will.
@@ -82,33 +117,34 @@ impl WriteMark {
         // `drop` does it, so that both ways to lose an outcome are one.
     }
 
-    fn lift(&mut self) {
-        self.stamps.unmark(&self.slots);
-        self.slots.clear();
-        self.expected.clear();
+    /// Nobody knows whether the write committed, or still will, but somebody is finding out.
+    ///
+    /// Everything read so far is ended, and until the doubt ends nothing new is kept.
+    pub fn doubt(mut self) -> Doubt {
+        let extent = self.end(Ending::Doubted, &[]);
+        Doubt::new(Arc::clone(&self.stamps), extent, self.lifetime)
+    }
+
+    /// Afterwards there is nothing left to be told.
+    fn end(&mut self, ending: Ending, touched: &[Slot]) -> Extent {
+        let extent = mem::take(&mut self.extent);
+        self.stamps.perform(ending.steps(), &extent, touched, self.lifetime);
+        extent
     }
 }
 
 impl Drop for WriteMark {
     fn drop(&mut self) {
-        if self.slots.is_empty() && self.expected.is_empty() {
-            return;
+        if !self.extent.is_empty() {
+            self.end(Ending::Unknown, &[]);
         }
-        // Held before lifted, or a snapshot in between would find the slots free. Held before changed,
-        // or a snapshot in between would find the expected slots free, which nobody marked.
-        for slots in [&self.slots, &self.expected] {
-            self.stamps.hold(slots, self.lifetime);
-        }
-        self.stamps.change(self.slots.iter().chain(&self.expected).copied());
-        self.lift();
     }
 }
 
 impl fmt::Debug for WriteMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteMark")
-            .field("slots", &self.slots)
-            .field("expected", &self.expected)
+            .field("extent", &self.extent)
             .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }

@@ -5,17 +5,22 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use diesel::{
     QueryResult,
     query_builder::{Query, QueryFragment, QueryId},
+    result::Error as DieselError,
     row::Row,
     sql_types::Untyped,
 };
-use diesel_async::{AsyncConnection, pooled_connection::PoolableConnection};
-use futures_util::stream::BoxStream;
+use diesel_async::{
+    AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection, TransactionManager,
+    pooled_connection::PoolableConnection,
+};
+use futures_util::{TryStreamExt, stream::BoxStream};
 use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, Weigh};
 use turbodiesel_sql::Dialect;
 
 use crate::{
     catalog::{Catalog, PinType, Signature},
     error::Error,
+    settle::{Fate, Trace},
 };
 
 /// A database that turbodiesel can serve: [`Pg`](diesel::pg::Pg), and with the feature `sqlite`
@@ -125,6 +130,50 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     /// A row of an answer, `None` past its end.
     fn row(answer: &Arc<Self::Answer>, index: usize) -> Option<Self::Row>;
 
+    /// Executes a write of an open transaction for its count, and asks beside it for the number that
+    /// the server gave to the transaction. Without a server there is none.
+    fn execute_in_transaction(
+        raw: &mut Self::Raw,
+        query: Self::OwnedQuery,
+    ) -> impl Future<Output = (QueryResult<usize>, Option<i64>)> + Send {
+        async { (AsyncConnectionCore::execute_returning_count(raw, query).await, None) }
+    }
+
+    /// Like [`execute_in_transaction`](Self::execute_in_transaction), for the rows.
+    fn load_in_transaction(
+        raw: &mut Self::Raw,
+        query: Self::OwnedQuery,
+    ) -> impl Future<Output = (QueryResult<Vec<Self::Row>>, Option<i64>)> + Send {
+        async {
+            let rows = async { Self::load_live(raw, query).await?.try_collect().await };
+            (rows.await, None)
+        }
+    }
+
+    /// Commits the outermost transaction, or says what became of it instead. Afterwards none is open
+    /// on a connection that still answers.
+    ///
+    /// A database in this process always says how it went.
+    fn commit(raw: &mut Self::Raw) -> impl Future<Output = Result<(), NotCommitted>> + Send {
+        async {
+            let committed =
+                <Self::Raw as AsyncConnection>::TransactionManager::commit_transaction(raw).await;
+            let Err(error) = committed else { return Ok(()) };
+            // What cannot be committed now may still be open, and would be with the next `COMMIT`. If
+            // nothing is open, this fails.
+            let _ = raw.batch_execute("ROLLBACK").await;
+            Err(NotCommitted::Aborted(error))
+        }
+    }
+
+    /// What became of a write whose answer was lost, asked on another connection.
+    fn fate(
+        _raw: &mut Self::Raw,
+        _trace: &Trace,
+    ) -> impl Future<Output = QueryResult<Fate>> + Send {
+        std::future::ready(Ok(Fate::Running))
+    }
+
     /// Whether a statement that ended in an error has certainly ended at the server too.
     fn is_settled(raw: &mut Self::Raw) -> impl Future<Output = bool> + Send;
 
@@ -135,6 +184,15 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
 
     /// Reads the catalog.
     fn load_catalog(raw: &mut Self::Raw) -> impl Future<Output = QueryResult<Catalog>> + Send;
+}
+
+/// Why a transaction was not acknowledged.
+#[derive(Debug)]
+pub enum NotCommitted {
+    /// It was rolled back.
+    Aborted(DieselError),
+    /// The answer was lost: it may have committed, or may do so yet.
+    Unknown(DieselError),
 }
 
 /// What became of loading an answer.

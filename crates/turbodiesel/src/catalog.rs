@@ -14,6 +14,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use turbodiesel_core::{Bypass, TableName};
 use turbodiesel_sql::{Columns, Plan};
 
+use crate::settle::Process;
+
 #[cfg_attr(
     not(feature = "_stub"),
     expect(unreachable_pub, reason = "published by that feature")
@@ -60,6 +62,8 @@ pub struct Signature {
     pub search_path: SearchPath,
     /// Whether a transaction is open that has written, so that others may never see what it sees.
     pub uncommitted: bool,
+    /// The server's process behind this session, if the database is a server.
+    pub process: Option<Process>,
 }
 
 /// How much of a function's result depends on something other than its arguments.

@@ -19,7 +19,7 @@ use diesel_async::{
     AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection, TransactionManager,
 };
 use futures_core::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use turbodiesel_core::{Bypass, Outcome};
 use turbodiesel_sql::Kind;
 
@@ -37,7 +37,7 @@ use crate::{
     statement::{Batch, Collect, Count, Learn, Ran, Statement},
     tags::Expectation,
     touched::Frames,
-    transaction::Transactions,
+    transaction::{CommitOutcome, Transactions},
     write,
 };
 
@@ -83,6 +83,10 @@ pub struct Connection<B: Backend = Pg> {
     frames: Mutex<Frames>,
     /// The edition of the catalog when the outermost frame began.
     pub(crate) begun_under: u64,
+    /// The number that the server gave to the open transaction, once it has written and if it told.
+    number: Option<i64>,
+    /// Where it is told what became of the last transaction.
+    pub(crate) told: Option<watch::Receiver<CommitOutcome>>,
     /// A transaction was open when the connection came out of the pool.
     found_open: bool,
     /// The open transaction will never commit, so its writes are published as they happen.
@@ -113,6 +117,8 @@ impl<B: Backend> Connection<B> {
             returning: None,
             frames: Mutex::default(),
             begun_under: 0,
+            number: None,
+            told: None,
             found_open,
             in_test_transaction: false,
             names_changed: false,
@@ -199,25 +205,38 @@ impl<B: Backend> Connection<B> {
             return self.write_and_publish(shape, effect, statement).await;
         }
         // Noted before it is sent: a dropped future leaves the statement running.
+        let cause = shape.cause();
+        if effect != Effect::Nothing {
+            self.db.0.causes.remember(cause, &shape.sql);
+        }
         let exact = effect == write::effect(&self.db, &shape);
         let learning = if exact {
             let binds = statement.binds();
             let expectation = write::expectation(&self.db, &shape, binds, false);
             let Expectation { slots, unlearnt, learning } = expectation;
-            self.frames().expect(slots, unlearnt);
+            let mut frames = self.frames();
+            frames.attribute(cause, &slots);
+            frames.attribute(cause, &unlearnt);
+            frames.expect(slots, unlearnt);
             learning
         } else {
-            self.frames().add(&effect);
+            let mut frames = self.frames();
+            frames.attribute(cause, effect.slots());
+            frames.add(&effect);
             None
         };
         self.db.0.counters.count_statement();
         let stamps = Arc::clone(&self.db.0.stamps);
-        let learn = Learn { learning: learning.as_deref(), stamps: &stamps };
+        let number = self.number.is_none() && effect != Effect::Nothing;
+        let learn = Learn { learning: learning.as_deref(), stamps: &stamps, number };
         let checkout = self.checked_out()?;
         let ran = statement.run(checkout.start(), learn).await;
-        let Ran { answer, learnt } = checkout.finish(ran)?;
+        let Ran { answer, learnt, number } = checkout.finish(ran)?;
+        self.number = self.number.or(number);
         if let Some(learnt) = learnt {
-            self.frames().learn(learnt);
+            let mut frames = self.frames();
+            frames.attribute(cause, &learnt);
+            frames.learn(learnt);
         }
         Ok(answer)
     }
@@ -234,7 +253,7 @@ impl<B: Backend> Connection<B> {
             // What the catalog says by itself, the task finds out, and more exactly.
             let more = if effect == write::effect(&db, &shape) { Effect::Nothing } else { effect };
             let answer = write::write(&db, &mut checkout, &shape, more, statement).await;
-            (checkout, answer)
+            (Some(checkout), answer)
         })
         .await
     }

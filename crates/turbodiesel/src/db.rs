@@ -10,20 +10,28 @@ use std::{
     time::Duration,
 };
 
-use diesel::{QueryResult, pg::Pg};
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::{QueryFragment, QueryId},
+};
 use diesel_async::TransactionManager;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use turbodiesel_cache::{Cache, Slot, Stamps, WriteMark};
 use turbodiesel_core::{TableName, Tag, Tier};
 
 use crate::{
     backend::Backend,
+    causes::{Cause, Causes},
     config::{Builder, Classes, Settings, parse_table, unknown_table},
     connection::Connection,
-    error::{Error, SharedError, unable_to_send},
+    error::{Error, SharedError, outcome_unknown, unable_to_send},
+    explain::Explanation,
     handle::Handle,
     keeper::CatalogKeeper,
     pool::{self, Checkout, Failures, Manager},
+    settle,
     shape::{Effect, Resolved, Shape, Shapes},
     stats::{Counters, PoolStats, Stats},
     transaction::{SendAsyncFnOnce, Transactions},
@@ -54,12 +62,15 @@ pub(crate) struct Inner<B: Backend> {
     pub(crate) pool: bb8::Pool<Manager<B>>,
     pub(crate) cache: Cache<B::Answer, SharedError>,
     pub(crate) stamps: Arc<Stamps>,
+    pub(crate) causes: Arc<Causes>,
     pub(crate) shapes: Shapes<B>,
     pub(crate) keeper: Arc<CatalogKeeper>,
     pub(crate) counters: Counters,
     pub(crate) settings: Settings,
     /// Writes in flight, which outlive the futures that started them.
     pub(crate) tasks: TaskTracker,
+    /// Writes whose outcome has to be found out.
+    pub(crate) lost: mpsc::UnboundedSender<settle::Open>,
     failures: Failures,
     closed: Arc<AtomicBool>,
 }
@@ -98,7 +109,9 @@ impl<B: Backend> Db<B> {
         stamps: Arc<Stamps>,
         classes: &[(TableName, Tier)],
     ) -> Result<Self, Error> {
-        let keeper = Arc::new(CatalogKeeper::new(Arc::clone(&stamps)));
+        let causes = Arc::new(Causes::new(&stamps));
+        let keeper = CatalogKeeper::new(Arc::clone(&stamps), Arc::clone(&causes));
+        let keeper = Arc::new(keeper);
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager::<B> {
             target: Arc::new(target),
@@ -109,18 +122,22 @@ impl<B: Backend> Db<B> {
         let failures = Failures::new(Arc::clone(stamps.clock()));
         let pool = pool::build(manager, &settings.pool, &failures).await?;
         settings.classes = Classes::resolve(classes, &keeper.current().catalog)?;
+        let (lost, lost_writes) = mpsc::unbounded_channel();
         let db = Self(Arc::new(Inner {
             pool,
             cache,
             stamps,
+            causes,
             shapes: Shapes::new(),
             keeper,
             counters: Counters::default(),
             settings,
             tasks: TaskTracker::new(),
+            lost,
             failures,
             closed,
         }));
+        tokio::spawn(settle::settle_lost_writes(Arc::downgrade(&db.0), lost_writes));
         tokio::spawn(crate::keeper::check_at_intervals(Arc::downgrade(&db.0)));
         Ok(db)
     }
@@ -143,6 +160,19 @@ impl<B: Backend> Db<B> {
         Ok(Connection::new(self.clone(), self.0.checkout().await?))
     }
 
+    /// Explains how a query would be answered, or what a write would end, without running it: see
+    /// [`Explanation`].
+    ///
+    /// # Errors
+    ///
+    /// If the query cannot be rendered or its binds cannot be serialised.
+    pub fn explain<Q>(&self, query: &Q) -> QueryResult<Explanation>
+    where
+        Q: QueryFragment<B> + QueryId,
+    {
+        self.handle().explain(query)
+    }
+
     /// Forgets every answer that depends on a table, and on nothing finer.
     ///
     /// For writes that turbodiesel cannot see: by other programs, by hand. A view stands for the
@@ -153,7 +183,7 @@ impl<B: Backend> Db<B> {
     /// If there is no such table.
     pub fn invalidate_table(&self, table: &str) -> Result<(), Error> {
         let effect = self.0.effect_of([parse_table(table)])?;
-        self.0.stamps.change(effect.slots().iter().copied());
+        self.0.change_by_hand(effect.slots());
         Ok(())
     }
 
@@ -168,12 +198,12 @@ impl<B: Backend> Db<B> {
             }
         };
         let slots = of_table.as_ref().map_or(&[][..], Effect::slots);
-        self.0.stamps.change(slots.iter().copied().chain([self.0.slot_of(tag)]));
+        self.0.change_by_hand(&[slots, &[self.0.slot_of(tag)]].concat());
     }
 
     /// Forgets every answer.
     pub fn invalidate_all(&self) {
-        self.0.stamps.change([Slot::ALL]);
+        self.0.change_by_hand(&[Slot::ALL]);
     }
 
     /// Empties a tier, or all of them, and gives back its memory.
@@ -293,6 +323,11 @@ impl<B: Backend> Inner<B> {
         self.stamps.begin_write(slots, self.settings.mark_lifetime)
     }
 
+    fn change_by_hand(&self, slots: &[Slot]) {
+        self.causes.note(Cause::HAND, slots.iter().copied());
+        self.stamps.change(slots.iter().copied());
+    }
+
     /// Runs a future to its end even if the caller's is dropped.
     pub(crate) async fn owned<R: Send + 'static>(
         &self,
@@ -301,7 +336,10 @@ impl<B: Backend> Inner<B> {
         match self.tasks.spawn(future).await {
             Ok(result) => result,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(unable_to_send("the runtime is shutting down".to_owned())),
+            Err(_) => {
+                let error = unable_to_send("the runtime is shutting down".to_owned());
+                Err(outcome_unknown(&error))
+            }
         }
     }
 }

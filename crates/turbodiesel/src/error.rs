@@ -98,6 +98,41 @@ pub(crate) fn unable_to_send(message: String) -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(message))
 }
 
+/// The error that Diesel has for a connection that is gone, which is told for a write whose answer was
+/// lost: it may have been done, or may be done yet.
+pub(crate) fn outcome_unknown(error: &DieselError) -> DieselError {
+    let message = format!("the outcome of a write is unknown: {error}");
+    DieselError::DatabaseError(
+        DatabaseErrorKind::ClosedConnection,
+        Box::new(Information::message(message)),
+    )
+}
+
+/// Whether an error leaves open if what it reports on was done: the connection was lost, or the time
+/// was up, between sending a write or a `COMMIT` and its answer.
+///
+/// Such a write must not be repeated blindly. Of a transaction,
+/// [`Connection::settled_outcome`](crate::Connection::settled_outcome) can find out what became of
+/// it. Every other error of a transaction means that it was rolled back.
+///
+/// ```no_run
+/// # use turbodiesel::Db;
+/// # async fn example(db: &Db) -> diesel::QueryResult<()> {
+/// # async fn transfer(_: &mut turbodiesel::Connection) -> diesel::QueryResult<()> { Ok(()) }
+/// let transferred: diesel::QueryResult<()> = db.transaction(transfer).await;
+/// if let Err(error) = &transferred
+///     && turbodiesel::is_outcome_unknown(error)
+/// {
+///     // Look whether it is there before trying again.
+/// }
+/// # transferred
+/// # }
+/// ```
+#[must_use]
+pub fn is_outcome_unknown(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _))
+}
+
 /// An error of one read that several readers receive.
 ///
 /// Diesel's error cannot be cloned, so what it says is kept and told again: database errors with all
@@ -138,8 +173,9 @@ impl SharedError {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Information {
+/// What a database error says, kept or made here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Information {
     message: String,
     details: Option<String>,
     hint: Option<String>,
@@ -150,6 +186,14 @@ struct Information {
 }
 
 impl Information {
+    pub(crate) fn message(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    pub(crate) fn with_details(self, details: String, hint: &str) -> Self {
+        Self { details: Some(details), hint: Some(hint.to_owned()), ..self }
+    }
+
     fn of(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Self {
         let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
         Self {

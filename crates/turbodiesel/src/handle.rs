@@ -14,6 +14,7 @@ use turbodiesel_core::Outcome;
 use crate::{
     backend::Backend,
     db::Db,
+    explain::Explanation,
     options::{ReadOptions, read_options},
     read::Load,
     rows::Rows,
@@ -59,6 +60,19 @@ impl<B: Backend> Handle<B> {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// Explains how a query would be answered with these options, without running it: see
+    /// [`Explanation`].
+    ///
+    /// # Errors
+    ///
+    /// If the query cannot be rendered or its binds cannot be serialised.
+    pub fn explain<Q>(&self, query: &Q) -> QueryResult<Explanation>
+    where
+        Q: QueryFragment<B> + QueryId,
+    {
+        Explanation::of(&self.db, &self.options, query)
     }
 
     /// The `Db` behind it.

@@ -14,6 +14,7 @@ use turbodiesel_cache::{Slot, Stamps};
 use crate::{
     backend::Backend,
     catalog::{Catalog, SearchPath, Signature},
+    causes::{Cause, Causes},
     db::Inner,
     error::unable_to_send,
 };
@@ -39,6 +40,7 @@ pub(crate) struct Edition {
 pub(crate) struct CatalogKeeper {
     current: ArcSwap<Edition>,
     stamps: Arc<Stamps>,
+    causes: Arc<Causes>,
     /// Held while the catalog is compared and loaded, so that an older one never replaces a newer.
     checking: Mutex<()>,
 }
@@ -52,16 +54,16 @@ impl fmt::Debug for CatalogKeeper {
 impl CatalogKeeper {
     /// Starts with an empty catalog, in which every table is unknown: nothing is cached, and every
     /// write invalidates everything.
-    pub(crate) fn new(stamps: Arc<Stamps>) -> Self {
-        Self { current: ArcSwap::default(), stamps, checking: Mutex::new(()) }
+    pub(crate) fn new(stamps: Arc<Stamps>, causes: Arc<Causes>) -> Self {
+        Self { current: ArcSwap::default(), stamps, causes, checking: Mutex::new(()) }
     }
 
     pub(crate) fn current(&self) -> Guard<Arc<Edition>> {
         self.current.load()
     }
 
-    /// Compares the catalog with the database's and loads it if it changed. Says along which path
-    /// names are looked up in this session.
+    /// Compares the catalog with the database's and loads it if it changed. The signature also says
+    /// along which path names are looked up in this session, and who serves it.
     ///
     /// A check that fails leaves the empty catalog; so does one on a session that looks names up
     /// elsewhere than it did when it was `opened`, or sees what is not committed.
@@ -69,7 +71,7 @@ impl CatalogKeeper {
         &self,
         raw: &mut B::Raw,
         opened: Option<&SearchPath>,
-    ) -> QueryResult<SearchPath> {
+    ) -> QueryResult<Signature> {
         let checked = timeout(CHECK_TIMEOUT, self.compare::<B>(raw, opened)).await;
         checked
             .unwrap_or_else(|_| Err(unable_to_send("the catalog check timed out".to_owned())))
@@ -83,20 +85,21 @@ impl CatalogKeeper {
         &self,
         raw: &mut B::Raw,
         opened: Option<&SearchPath>,
-    ) -> QueryResult<SearchPath> {
+    ) -> QueryResult<Signature> {
         let _checking = self.checking.lock().await;
-        let Signature { objects, search_path, uncommitted } = B::catalog_signature(raw).await?;
-        if uncommitted || opened.is_some_and(|opened| *opened != search_path) {
+        let signature = B::catalog_signature(raw).await?;
+        let Signature { objects, search_path, uncommitted, .. } = &signature;
+        if *uncommitted || opened.is_some_and(|opened| opened != search_path) {
             self.forget();
-            return Ok(search_path);
+            return Ok(signature);
         }
         let catalog = &self.current.load_full().catalog;
-        if catalog.objects != objects || catalog.search_path != search_path {
+        if catalog.objects != *objects || catalog.search_path != *search_path {
             let catalog = B::load_catalog(raw).await?;
             tracing::debug!(relations = catalog.relations.len(), "catalog loaded");
             self.install(catalog);
         }
-        Ok(search_path)
+        Ok(signature)
     }
 
     /// Puts the empty catalog in place of one that may not be true any more, until the next check.
@@ -118,6 +121,7 @@ impl CatalogKeeper {
         });
         // First the new catalog, then the invalidation: whoever takes stamps after the invalidation
         // and still holds the old catalog notices by the edition's number.
+        self.causes.note(Cause::CATALOG, [Slot::ALL]);
         self.stamps.change([Slot::ALL]);
     }
 }

@@ -44,10 +44,12 @@
 
 mod backend;
 mod catalog;
+mod causes;
 mod config;
 mod connection;
 mod db;
 mod error;
+mod explain;
 mod handle;
 mod keeper;
 mod options;
@@ -57,6 +59,7 @@ mod read;
 mod rows;
 mod save_changes;
 mod session;
+mod settle;
 mod shape;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -94,13 +97,14 @@ pub use self::{
     config::Builder,
     connection::{Connection, Touches},
     db::Db,
-    error::Error,
+    error::{Error, is_outcome_unknown},
+    explain::{Explanation, Held, Verdict},
     handle::Handle,
     pg::{PgField, PgRow, TransactionBuilder},
     read::Load,
     rows::Rows,
     stats::{Lookups, PoolStats, Stats},
-    transaction::{SendAsyncFnOnce, Transactions},
+    transaction::{CommitOutcome, SendAsyncFnOnce, Transactions},
 };
 
 /// The README and the guides compile as documentation tests.
@@ -112,6 +116,8 @@ mod guides {
     struct Caching;
     #[doc = include_str!("../../../docs/guide/invalidation.md")]
     struct Invalidation;
+    #[doc = include_str!("../../../docs/guide/consistency.md")]
+    struct Consistency;
     #[doc = include_str!("../../../docs/guide/connections.md")]
     struct Connections;
     #[cfg(feature = "sqlite")]

@@ -16,7 +16,7 @@ use turbodiesel_core::{Clock, Nanos};
 
 use crate::{
     backend::Backend, catalog::SearchPath, config::PoolSettings, error::Error,
-    keeper::CatalogKeeper,
+    keeper::CatalogKeeper, settle::{Process, Trace},
 };
 
 /// A connection checked out of the pool, for as long as it lives.
@@ -37,6 +37,7 @@ pub(crate) struct Pooled<B: Backend> {
     target: Arc<B::Target>,
     /// Where this session looks names up, as it was opened.
     search_path: SearchPath,
+    process: Option<Process>,
     /// The session was changed: its answers may differ from those of its siblings.
     pub(crate) tainted: bool,
     /// A statement was sent and its answer has not been seen. Still set when the connection comes
@@ -90,9 +91,14 @@ impl<B: Backend> Pooled<B> {
         let opened = self.search_path.clone();
         let checked = keeper.check::<B>(self.start(), Some(&opened)).await;
         // The keeper has reported a failure.
-        if let Ok(path) = self.finish(checked) {
-            self.tainted |= path != opened;
+        if let Ok(signature) = self.finish(checked) {
+            self.tainted |= signature.search_path != opened;
         }
+    }
+
+    /// How the server knows what this session does, in the transaction of this number.
+    pub(crate) fn trace(&self, transaction: Option<i64>) -> Option<Trace> {
+        Some(Trace { process: self.process?, transaction })
     }
 
     /// Whether a transaction is open, which on a fresh checkout is one that somebody left behind.
@@ -127,11 +133,15 @@ impl<B: Backend> ManageConnection for Manager<B> {
         }
         let mut raw = B::connect(&self.target).await?;
         // A check that fails leaves the empty catalog, with which everything works uncached.
-        let search_path = self.keeper.check::<B>(&mut raw, None).await.unwrap_or_default();
+        let (search_path, process) = match self.keeper.check::<B>(&mut raw, None).await {
+            Ok(signature) => (signature.search_path, signature.process),
+            Err(_) => (SearchPath::default(), None),
+        };
         Ok(Pooled {
             raw,
             target: Arc::clone(&self.target),
             search_path,
+            process,
             tainted: false,
             busy: false,
             in_control: false,

@@ -16,7 +16,7 @@ use diesel::{
 use diesel_async::AsyncConnectionCore;
 use futures_core::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use turbodiesel_cache::{Followed, Key, Lead, Lookup, Read, Role, Slot, Snapshot};
+use turbodiesel_cache::{Followed, Kept, Key, Lead, Lookup, Read, Role, Slot, Snapshot};
 use turbodiesel_core::{Bypass, Outcome, Tier};
 
 use crate::{
@@ -166,8 +166,20 @@ pub(crate) fn look_up<B: Backend>(
     }
 }
 
+/// What is kept of a query, and which slots it depends on.
+pub(crate) fn inspect<B: Backend>(
+    db: &Db<B>,
+    options: &ReadOptions,
+    readable: &Readable,
+    captured: &Captured<B>,
+) -> (Option<Kept>, Slots) {
+    let slots = slots(db, readable, options, captured);
+    let kept = db.0.cache.inspect(&request(captured.identity.key(), readable, options, &slots));
+    (kept, slots)
+}
+
 /// Whether and how this reader may use the cache.
-fn access<'r, B: Backend>(
+pub(crate) fn access<'r, B: Backend>(
     db: &Db<B>,
     options: &ReadOptions,
     resolution: &'r Resolution,

@@ -22,6 +22,7 @@ use turbodiesel_sql::{Kind, Plan, plan};
 use crate::{
     backend::Backend,
     catalog::{Catalog, Volatility, WriteClosure},
+    causes::Cause,
     config::Settings,
     keeper::Edition,
     options::ReadOptions,
@@ -94,8 +95,8 @@ impl Effect {
             return Effect::Everything { schema };
         };
         let targets = targets.iter().flatten().flat_map(|target| &target.family);
-        let slots: Arc<[Slot]> =
-            targets.chain(beyond).flat_map(|table| tags::whole(table, catalog, stamps)).collect();
+        let whole = targets.chain(beyond).flat_map(|table| tags::whole(table, catalog));
+        let slots: Arc<[Slot]> = whole.map(|tag| stamps.slot(&tag)).collect();
         if slots.is_empty() { Effect::Nothing } else { Effect::Slots(slots) }
     }
 
@@ -113,6 +114,11 @@ impl Effect {
 }
 
 impl<B: Backend> Shape<B> {
+    /// Stands for the statement where it changes something.
+    pub(crate) fn cause(&self) -> Cause {
+        Cause::statement(self.number)
+    }
+
     /// The resolution under a catalog.
     pub(crate) fn resolve(
         &self,

@@ -33,6 +33,8 @@ pub(crate) trait Statement<B: Backend>: Send + 'static {
 pub(crate) struct Learn<'l> {
     pub(crate) learning: Option<&'l Learning>,
     pub(crate) stamps: &'l Stamps,
+    /// Whether to ask for the number of the open transaction.
+    pub(crate) number: bool,
 }
 
 /// A statement that has run.
@@ -40,6 +42,8 @@ pub(crate) struct Ran<A> {
     pub(crate) answer: A,
     /// What it touched, as far as that was to be learnt. `None` if it was not.
     pub(crate) learnt: Option<Slots>,
+    /// The number of its transaction, if it was asked for and is known.
+    pub(crate) number: Option<i64>,
 }
 
 /// Executed for the number of rows it touched.
@@ -53,13 +57,16 @@ impl<B: Backend> Statement<B> for Count<B> {
     }
 
     async fn run(self, raw: &mut B::Raw, learn: Learn<'_>) -> QueryResult<Ran<usize>> {
-        if learn.learning.is_none() {
-            let query = self.0.into_query();
-            let answer = AsyncConnectionCore::execute_returning_count(raw, query).await?;
-            return Ok(Ran { answer, learnt: None });
+        if learn.learning.is_some() {
+            let Ran { answer, learnt, number } = Collect(self.0).run(raw, learn).await?;
+            return Ok(Ran { answer: answer.len(), learnt, number });
         }
-        let Ran { answer, learnt } = Collect(self.0).run(raw, learn).await?;
-        Ok(Ran { answer: answer.len(), learnt })
+        let query = self.0.into_query();
+        let (answer, number) = match learn.number {
+            true => B::execute_in_transaction(raw, query).await,
+            false => (AsyncConnectionCore::execute_returning_count(raw, query).await, None),
+        };
+        Ok(Ran { answer: answer?, learnt: None, number })
     }
 }
 
@@ -74,18 +81,24 @@ impl<B: Backend> Statement<B> for Collect<B> {
     }
 
     async fn run(self, raw: &mut B::Raw, learn: Learn<'_>) -> QueryResult<Ran<Vec<B::Row>>> {
-        let Learn { learning, stamps } = learn;
+        let Learn { learning, stamps, number } = learn;
         let query = match learning {
             Some(learning) => self.0.into_telling_query(learning),
             None => self.0.into_query(),
         };
-        let mut rows: Vec<B::Row> = B::load_live(raw, query).await?.try_collect().await?;
+        let (mut rows, number): (Vec<B::Row>, _) = match number {
+            true => {
+                let (rows, number) = B::load_in_transaction(raw, query).await;
+                (rows?, number)
+            }
+            false => (B::load_live(raw, query).await?.try_collect().await?, None),
+        };
         let learnt = learning.and_then(|learning| {
             let learnt = learning.learn::<B>(&rows, stamps);
             rows.iter_mut().for_each(|row| B::hide_columns(row, learning.appended()));
             learnt
         });
-        Ok(Ran { answer: rows, learnt })
+        Ok(Ran { answer: rows, learnt, number })
     }
 }
 
@@ -101,6 +114,6 @@ impl<B: Backend> Statement<B> for Batch {
 
     async fn run(self, raw: &mut B::Raw, _learn: Learn<'_>) -> QueryResult<Ran<()>> {
         raw.batch_execute(&self.0).await?;
-        Ok(Ran { answer: (), learnt: None })
+        Ok(Ran { answer: (), learnt: None, number: None })
     }
 }

@@ -113,7 +113,8 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
 /// The tags of a statement's answers.
 #[derive(Debug)]
 pub(crate) struct ReadTags {
-    /// Those that do not depend on the binds.
+    /// Those that do not depend on the binds, by name and by slot.
+    names: Box<[Tag]>,
     fixed: Box<[Slot]>,
     pinned: Box<[PinnedRead]>,
 }
@@ -121,6 +122,8 @@ pub(crate) struct ReadTags {
 /// A place where a table is read by key.
 #[derive(Debug)]
 struct PinnedRead {
+    /// The column, by name.
+    name: Tag,
     /// What this place depends on if the values cannot be told.
     table: Slot,
     column: ColumnSlots,
@@ -144,6 +147,7 @@ impl ReadTags {
             }
             match pin(occurrence, relation, catalog).filter(|_| by_value) {
                 Some((pin, values)) => pinned.push(PinnedRead {
+                    name: any_value(&table, &pin.column),
                     table: stamps.slot(&Tag::Table(table.clone())),
                     column: stamps.column(&table, &pin.column),
                     values,
@@ -151,15 +155,22 @@ impl ReadTags {
                 None => drop(whole.insert(table)),
             }
         }
-        let fixed = whole.into_iter().map(|table| stamps.slot(&Tag::Table(table))).collect();
-        Self { fixed, pinned: pinned.into() }
+        let names: Box<[Tag]> = whole.into_iter().map(Tag::Table).collect();
+        let fixed = names.iter().map(|tag| stamps.slot(tag)).collect();
+        Self { names, fixed, pinned: pinned.into() }
+    }
+
+    /// The names of all of them, values left out.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let pinned = self.pinned.iter().map(|pinned| pinned.name.to_string().replace('*', "?"));
+        self.names.iter().map(Tag::to_string).chain(pinned)
     }
 
     /// The tags of one execution.
     #[inline]
     pub(crate) fn slots<B: Internals>(&self, binds: &B::Binds, stamps: &Stamps) -> Slots {
         let mut slots = Slots::from_slice(&self.fixed);
-        for PinnedRead { table, column, values } in &self.pinned {
+        for PinnedRead { name: _, table, column, values } in &self.pinned {
             let before = slots.len();
             if values.append::<B>(binds, &[*column], stamps, &mut slots) {
                 slots.push(column.any());
@@ -200,7 +211,8 @@ fn pin<'p>(
 /// The tags that a statement changes.
 #[derive(Debug)]
 pub(crate) struct WriteTags {
-    /// Those that do not depend on the execution.
+    /// Those that do not depend on the execution, by name and by slot.
+    names: Box<[Tag]>,
     fixed: Box<[Slot]>,
     told: Box<[Told]>,
     learning: Option<Arc<Learning>>,
@@ -216,6 +228,8 @@ struct Told {
 /// A key of a table, under each name that the same rows have: partitions have them too.
 #[derive(Debug)]
 struct Key {
+    name: Box<str>,
+    family: Box<[TableName]>,
     kind: PinType,
     columns: Box<[ColumnSlots]>,
 }
@@ -223,6 +237,15 @@ struct Key {
 impl Key {
     fn any(&self) -> impl Iterator<Item = Slot> + '_ {
         self.columns.iter().map(|column| column.any())
+    }
+
+    fn any_tags(&self) -> impl Iterator<Item = Tag> + '_ {
+        self.family.iter().map(|member| any_value(member, &self.name))
+    }
+
+    /// The tags of values that each execution tells, without the values.
+    fn value_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.family.iter().map(|member| format!("{member}/{}=?", self.name))
     }
 }
 
@@ -275,7 +298,7 @@ impl WriteTags {
     ) -> Self {
         let mut fixed = BTreeSet::new();
         for table in beyond {
-            fixed.extend(whole(table, catalog, stamps));
+            fixed.extend(whole(table, catalog));
         }
         let (mut told, mut learning) = (Vec::new(), None);
         let written = match plan.writes() {
@@ -287,30 +310,39 @@ impl WriteTags {
             let Some(relation) = catalog.relations.get(&known.table) else { continue };
             let keys: HashMap<&str, PinType> = relation.pins().collect();
             for member in &known.family {
-                fixed.insert(stamps.slot(&Tag::Table(member.clone())));
+                fixed.insert(Tag::Table(member.clone()));
                 // What is a key of this member alone is not followed.
                 let pins = catalog.relations.get(member).into_iter().flat_map(Relation::pins);
                 let own = pins.filter(|(name, _)| !keys.contains_key(name));
-                fixed.extend(own.map(|(name, _)| stamps.column(member, name).any()));
+                fixed.extend(own.map(|(name, _)| any_value(member, name)));
             }
             let mut in_rows = Vec::new();
             for (name, kind) in keys {
-                let column = |member| stamps.column(member, name);
-                let key = Key { kind, columns: known.family.iter().map(column).collect() };
+                let family: Box<[_]> = known.family.iter().cloned().collect();
+                let columns = family.iter().map(|member| stamps.column(member, name)).collect();
+                let key = Key { name: name.into(), family, kind, columns };
                 match touched(target, known, name) {
                     Touched::Named(pin) if let Some(values) = Values::of(pin, kind) => {
                         told.push(Told { key, values });
                     }
-                    Touched::Named(_) | Touched::Returned => in_rows.push((name, key)),
-                    Touched::Unknown => fixed.extend(key.any()),
+                    Touched::Named(_) | Touched::Returned => in_rows.push(key),
+                    Touched::Unknown => fixed.extend(key.any_tags()),
                 }
             }
             match Learning::of(plan, sql, target, relation, in_rows) {
                 Ok(learnt) => learning = learnt.map(Arc::new),
-                Err(unlearnt) => fixed.extend(unlearnt.iter().flat_map(|(_, key)| key.any())),
+                Err(unlearnt) => fixed.extend(unlearnt.iter().flat_map(Key::any_tags)),
             }
         }
-        Self { fixed: fixed.into_iter().collect(), told: told.into(), learning }
+        let slots = fixed.iter().map(|tag| stamps.slot(tag)).collect();
+        Self { names: fixed.into_iter().collect(), fixed: slots, told: told.into(), learning }
+    }
+
+    /// The names of all of them, values left out.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let learnt = self.learning.iter().flat_map(|learning| learning.keys.iter());
+        let keys = self.told.iter().map(|told| &told.key).chain(learnt.map(|(_, key)| key));
+        self.names.iter().map(Tag::to_string).chain(keys.flat_map(Key::value_names))
     }
 
     /// What an execution with these binds changes.
@@ -346,11 +378,14 @@ impl WriteTags {
 pub(crate) fn whole<'a>(
     table: &'a TableName,
     catalog: &'a Catalog,
-    stamps: &'a Stamps,
-) -> impl Iterator<Item = Slot> + 'a {
+) -> impl Iterator<Item = Tag> + 'a {
     let keys = catalog.relations.get(table).into_iter().flat_map(Relation::pins);
-    let any = keys.map(|(name, _)| stamps.column(table, name).any());
-    any.chain([stamps.slot(&Tag::Table(table.clone()))])
+    let any = keys.map(|(name, _)| any_value(table, name));
+    any.chain([Tag::Table(table.clone())])
+}
+
+fn any_value(table: &TableName, column: &str) -> Tag {
+    Tag::Column { table: table.clone(), column: column.into() }
 }
 
 /// How it is known which values of a key a write touches.
@@ -388,13 +423,13 @@ fn touched<'t>(target: &'t Target, known: &WrittenTarget, key: &str) -> Touched<
 impl Learning {
     /// How to learn the values of `keys`, if there are any; hands them back where it cannot or should
     /// not be done.
-    fn of<'k>(
+    fn of(
         plan: &Plan,
         sql: &str,
         target: &Target,
         relation: &Relation,
-        keys: Vec<(&'k str, Key)>,
-    ) -> Result<Option<Self>, Vec<(&'k str, Key)>> {
+        keys: Vec<Key>,
+    ) -> Result<Option<Self>, Vec<Key>> {
         if keys.is_empty() {
             return Ok(None);
         }
@@ -420,14 +455,15 @@ impl Learning {
             items[..place].iter().all(plain).then_some(Place::Returned(place))
         };
         let mut appended = Vec::new();
-        let places = keys.into_iter().map(|(name, key)| {
-            let place = returned(name).unwrap_or_else(|| {
-                appended.push(name);
+        let places = keys.into_iter().map(|key| {
+            let place = returned(&key.name).unwrap_or_else(|| {
+                appended.push(key.name.clone());
                 Place::Appended(appended.len() - 1)
             });
             (place, key)
         });
         let keys = places.collect();
+        let appended: Vec<&str> = appended.iter().map(|name| &**name).collect();
         let sql = returning.extend(sql, &appended).into();
         Ok(Some(Self { sql, appended: appended.len(), keys, bound }))
     }
@@ -450,7 +486,7 @@ impl Learning {
         let mut slots = Slots::new();
         for row in rows {
             let visible = row.field_count().checked_sub(self.appended)?;
-            for (place, Key { kind, columns }) in &self.keys {
+            for (place, Key { kind, columns, .. }) in &self.keys {
                 let index = match *place {
                     Place::Returned(index) => index,
                     Place::Appended(index) => visible + index,

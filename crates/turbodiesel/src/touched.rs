@@ -1,10 +1,10 @@
 //! What an open transaction has written so far, savepoint by savepoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use turbodiesel_cache::Slot;
 
-use crate::{shape::Effect, tags::Slots};
+use crate::{causes::Cause, shape::Effect, tags::Slots};
 
 /// The union of effects.
 #[derive(Debug, Default)]
@@ -49,25 +49,45 @@ impl Touched {
 
 /// One frame for the transaction and one for each savepoint inside it.
 #[derive(Debug, Default)]
-pub(crate) struct Frames(Vec<Touched>);
+pub(crate) struct Frames {
+    open: Vec<Touched>,
+    /// Which statement of the transaction wrote a slot last, rolled back or not.
+    causes: BTreeMap<Slot, Cause>,
+}
 
 impl Frames {
     pub(crate) fn is_open(&self) -> bool {
-        !self.0.is_empty()
+        !self.open.is_empty()
     }
 
     pub(crate) fn begin(&mut self) {
-        self.0.push(Touched::default());
+        if self.open.is_empty() {
+            self.causes.clear();
+        }
+        self.open.push(Touched::default());
     }
 
     /// Undoes the innermost frame: what it wrote has never happened.
     pub(crate) fn roll_back(&mut self) {
-        self.0.pop();
+        self.open.pop();
+    }
+
+    /// Notes which statement is about to write these slots.
+    pub(crate) fn attribute(&mut self, cause: Cause, slots: &[Slot]) {
+        if self.is_open() {
+            self.causes.extend(slots.iter().map(|slot| (*slot, cause)));
+        }
+    }
+
+    /// Which statement wrote each of these slots, as far as one did.
+    pub(crate) fn causes(&self, slots: &[Slot]) -> Vec<(Slot, Cause)> {
+        let cause = |slot: &Slot| Some((*slot, *self.causes.get(slot)?));
+        slots.iter().filter_map(cause).collect()
     }
 
     /// Notes a write in the innermost frame.
     pub(crate) fn add(&mut self, effect: &Effect) {
-        if let Some(innermost) = self.0.last_mut() {
+        if let Some(innermost) = self.open.last_mut() {
             innermost.add(effect);
         }
     }
@@ -75,14 +95,14 @@ impl Frames {
     /// Notes a write in the innermost frame, before it is sent: what it changes in any case, and what
     /// it changes unless it is [learnt](Self::learn) what it touched.
     pub(crate) fn expect(&mut self, slots: Slots, unlearnt: Slots) {
-        if let Some(innermost) = self.0.last_mut() {
+        if let Some(innermost) = self.open.last_mut() {
             innermost.expect(slots, unlearnt);
         }
     }
 
     /// What the write that was expected last has touched.
     pub(crate) fn learn(&mut self, touched: Slots) {
-        if let Some(innermost) = self.0.last_mut() {
+        if let Some(innermost) = self.open.last_mut() {
             innermost.learn(touched);
         }
     }
@@ -92,23 +112,31 @@ impl Frames {
     /// that have none is handed out. A frame that nobody announced may hold anything.
     pub(crate) fn settle(&mut self, depth: usize) -> Effect {
         let mut ended = Touched::default();
-        while self.0.len() > depth
-            && let Some(inner) = self.0.pop()
+        while self.open.len() > depth
+            && let Some(inner) = self.open.pop()
         {
-            self.0.last_mut().unwrap_or(&mut ended).add(&inner.effect());
+            self.open.last_mut().unwrap_or(&mut ended).add(&inner.effect());
         }
-        while self.0.len() < depth {
+        while self.open.len() < depth {
             let mut unannounced = Touched::default();
             unannounced.add(&Effect::Everything { schema: true });
-            self.0.push(unannounced);
+            self.open.push(unannounced);
         }
         ended.effect()
     }
 
+    /// What a commit of the outermost frame has to publish. Whoever takes it sees to that: the frames
+    /// stay open, and are empty.
+    pub(crate) fn take(&mut self) -> Effect {
+        let effect = self.effect();
+        self.open.iter_mut().for_each(|frame| *frame = Touched::default());
+        effect
+    }
+
     /// What a commit of the outermost frame would publish.
-    pub(crate) fn effect(&self) -> Effect {
+    fn effect(&self) -> Effect {
         let mut all = Touched::default();
-        for frame in &self.0 {
+        for frame in &self.open {
             all.add(&frame.effect());
         }
         all.effect()

@@ -4,9 +4,14 @@ use std::future::Future;
 
 use diesel::{QueryResult, connection::TransactionManagerStatus, result::Error as DieselError};
 use diesel_async::{AsyncConnection, TransactionManager};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    backend::Backend, connection::Connection, error::unable_to_send, shape::Effect,
+    backend::{Backend, NotCommitted},
+    connection::Connection,
+    error::{outcome_unknown, unable_to_send},
+    settle::Lost,
+    shape::Effect,
     write::{self, Ended},
 };
 
@@ -31,6 +36,17 @@ where
     Fut: Future<Output = R> + Send,
 {
     type Future = Fut;
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommitOutcome {
+    /// It was committed.
+    Committed,
+    /// It was rolled back: nothing of it has happened, nor ever will.
+    Aborted,
+    /// The answer to its `COMMIT` has not arrived, or was lost, and nobody has found out.
+    Unknown,
 }
 
 /// The transaction manager of [`Connection`]: the inner connection's own, with invalidation around
@@ -62,6 +78,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
             Ok(()) => connection.roll_back_frame(),
             Err(_) => connection.sync_frames(),
         }
+        connection.tell_rollback();
         rolled_back
     }
 
@@ -74,28 +91,51 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
             connection.sync_frames();
             return released;
         }
-        let effect = connection.frames().effect();
-        let edition = connection.begun_under;
-        let committed = connection
+        let effect = connection.frames().take();
+        let (edition, number) = (connection.begun_under, connection.number());
+        let causes = connection.frames().causes(effect.slots());
+        let (tell, told) = watch::channel(CommitOutcome::Unknown);
+        connection.told = Some(told);
+        connection
             .lend(|db, mut checkout| async move {
-                let mark = (effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
-                let deadline = db.0.settings.mark_lifetime;
-                let commit = Raw::<B>::commit_transaction(checkout.start_control());
-                // Out of time, the connection is left busy and closed, and the mark unsettled.
-                let committed = match tokio::time::timeout(deadline, commit).await {
-                    Ok(committed) => checkout.finish(committed),
-                    Err(_) => return (checkout, Err(unable_to_send(OUT_OF_TIME.to_owned()))),
-                };
-                if let Some(mark) = mark {
-                    let schema = effect.changes_schema();
-                    let ended = if committed.is_ok() { Ended::Done } else { Ended::Failed };
-                    write::settle(&db.0, &mut checkout, edition, mark, schema, ended).await;
+                for (slot, cause) in causes {
+                    db.0.causes.note(cause, [slot]);
                 }
-                (checkout, committed)
+                let mark = (effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
+                let changes_schema = effect.changes_schema();
+                let deadline = db.0.settings.mark_lifetime;
+                let commit = timeout(deadline, B::commit(checkout.start_control())).await;
+                let committed = commit.unwrap_or_else(|_| {
+                    Err(NotCommitted::Unknown(unable_to_send(OUT_OF_TIME.to_owned())))
+                });
+                match committed {
+                    Ok(()) => {
+                        let committed = checkout.finish(Ok(()));
+                        if let Some(mark) = mark {
+                            let ended = Ended::Done;
+                            write::settle(&db.0, &mut checkout, edition, mark, changes_schema, ended)
+                                .await;
+                        }
+                        tell.send_replace(CommitOutcome::Committed);
+                        (Some(checkout), committed)
+                    }
+                    Err(NotCommitted::Aborted(error)) => {
+                        let aborted = checkout.finish(Err(error));
+                        if let Some(mark) = mark {
+                            mark.aborted();
+                        }
+                        tell.send_replace(CommitOutcome::Aborted);
+                        (Some(checkout), aborted)
+                    }
+                    // Busy and in control, the connection is closed, and what runs on it cancelled.
+                    Err(NotCommitted::Unknown(error)) => {
+                        let trace = checkout.trace(number);
+                        db.0.lose(Lost { mark, trace, edition, changes_schema, tell: Some(tell) });
+                        (None, Err(outcome_unknown(&error)))
+                    }
+                }
             })
-            .await;
-        connection.sync_frames();
-        committed
+            .await
     }
 
     fn transaction_manager_status_mut(
@@ -106,6 +146,51 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
 }
 
 impl<B: Backend> Connection<B> {
+    /// What became of the last transaction that was committed or rolled back here, as far as it is
+    /// known by now; `None` before the first, and while one is open that has not come so far.
+    ///
+    /// A transaction whose function returned an error was rolled back. So was one whose `COMMIT` was
+    /// refused, with an error, because it had failed before: a function that passes over the error of
+    /// a statement does not make it succeed.
+    #[must_use]
+    pub fn commit_outcome(&self) -> Option<CommitOutcome> {
+        self.told.as_ref().map(|told| *told.borrow())
+    }
+
+    /// Like [`commit_outcome`](Self::commit_outcome), once nobody will find out more: where the answer
+    /// to `COMMIT` was lost, PostgreSQL is asked on another connection what became of the transaction,
+    /// until the server has told or the transaction must have ended by its `statement_timeout`.
+    ///
+    /// [`Unknown`](CommitOutcome::Unknown) means that the server could not be reached in this time, or
+    /// that the transaction had not been told its number before the connection was lost.
+    ///
+    /// ```no_run
+    /// # use turbodiesel::{CommitOutcome, Connection};
+    /// # async fn example(connection: &mut Connection) -> diesel::QueryResult<()> {
+    /// # async fn transfer(_: &mut Connection) -> diesel::QueryResult<()> { Ok(()) }
+    /// use diesel_async::AsyncConnection;
+    ///
+    /// while let Err(error) = connection.transaction(transfer).await {
+    ///     if !turbodiesel::is_outcome_unknown(&error) {
+    ///         return Err(error);
+    ///     }
+    ///     match connection.settled_outcome().await {
+    ///         Some(CommitOutcome::Committed) => break,
+    ///         Some(CommitOutcome::Aborted) => {} // Nothing has happened: try again.
+    ///         _ => return Err(error),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn settled_outcome(&self) -> Option<CommitOutcome> {
+        let mut told = self.told.clone()?;
+        // An error means that nobody is left to tell.
+        let settled = told.wait_for(|outcome| *outcome != CommitOutcome::Unknown).await;
+        let outcome = settled.map(|outcome| *outcome);
+        Some(outcome.unwrap_or(CommitOutcome::Unknown))
+    }
+
     fn depth(&mut self) -> QueryResult<u32> {
         self.status()
             .transaction_depth()?

@@ -12,10 +12,11 @@ use turbodiesel_sql::Kind;
 use crate::{
     backend::Backend,
     db::{Db, Inner},
-    error::unable_to_send,
+    error::{outcome_unknown, unable_to_send},
     pool::Pooled,
     rows::Rows,
     session::{self, Change},
+    settle::Lost,
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Learn, Ran, Statement},
     tags::{Expectation, Slots},
@@ -127,37 +128,44 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     let edition = db.0.keeper.current().number;
     let expectation = expectation(db, shape, statement.binds(), connection.tainted);
     let Expectation { slots, unlearnt, learning } = expectation;
-    let mut mark = db.0.mark(slots.iter().chain(more.slots()).copied());
-    mark.expect(unlearnt);
+    let changed = slots.iter().chain(more.slots()).copied();
+    db.0.causes.remember(shape.cause(), &shape.sql);
+    db.0.causes.note(shape.cause(), changed.clone());
+    let mut mark = db.0.mark(changed);
+    mark.expect(unlearnt.iter().copied());
     // A batch may have ended transactions on the way, and what is not understood anything.
     let is_undone = B::FAILED_IS_UNDONE
         && statement.binds().is_some()
         && more == Effect::Nothing
         && matches!(effect(db, shape), Effect::Slots(_));
+    let changes_schema = effect(db, shape).changes_schema() || more.changes_schema();
     db.0.counters.count_statement();
-    let learn = Learn { learning: learning.as_deref(), stamps: &db.0.stamps };
+    let learn = Learn { learning: learning.as_deref(), stamps: &db.0.stamps, number: false };
     let run = statement.run(connection.start(), learn);
     let ran = match tokio::time::timeout(db.0.settings.mark_lifetime, run).await {
         Ok(ran) => connection.finish(ran),
         Err(_) => {
             // Left busy, the connection is closed and the statement cancelled.
-            mark.unknown();
-            return Err(unable_to_send("the server has not answered in time".to_owned()));
+            let trace = connection.trace(None);
+            db.0.lose(Lost { mark: Some(mark), trace, edition, changes_schema, tell: None });
+            let error = unable_to_send("the server has not answered in time".to_owned());
+            return Err(outcome_unknown(&error));
         }
     };
     let (answer, learnt) = match ran {
-        Ok(Ran { answer, learnt }) => (Ok(answer), learnt),
+        Ok(Ran { answer, learnt, .. }) => (Ok(answer), learnt),
         Err(error) => (Err(error), None),
     };
-    let changes_schema = effect(db, shape).changes_schema() || more.changes_schema();
+    let touched = learnt.as_ref().unwrap_or(&unlearnt);
+    db.0.causes.note(shape.cause(), touched.iter().copied());
     let ended = match (&answer, learnt) {
         (Err(_), _) if is_undone => Ended::Undone,
         (Err(_), _) => Ended::Failed,
         (Ok(_), Some(learnt)) => Ended::Learnt(learnt),
         (Ok(_), None) => Ended::Done,
     };
-    settle(&db.0, connection, edition, mark, changes_schema, ended).await;
-    answer
+    let is_settled = settle(&db.0, connection, edition, mark, changes_schema, ended).await;
+    answer.map_err(|error| if is_settled { error } else { outcome_unknown(&error) })
 }
 
 /// How a write ended, as far as its answer tells.
@@ -172,8 +180,8 @@ pub(crate) enum Ended {
     Learnt(Slots),
 }
 
-/// Lifts the mark of a statement that has ended, or leaves it standing where nobody knows whether it
-/// has. What it may write was judged under the catalog of `edition`.
+/// Lifts the mark of a statement that has ended. Where nobody knows whether it has, has it found out,
+/// and returns false. What it may write was judged under the catalog of `edition`.
 pub(crate) async fn settle<B: Backend>(
     db: &Inner<B>,
     connection: &mut Pooled<B>,
@@ -181,16 +189,14 @@ pub(crate) async fn settle<B: Backend>(
     mut mark: WriteMark,
     changes_schema: bool,
     ended: Ended,
-) {
+) -> bool {
     if let Ended::Undone | Ended::Failed = ended {
         let settled = B::is_settled(connection.start()).await;
         if connection.finish(Ok(settled)) != Ok(true) {
-            tracing::warn!(
-                "the outcome of a write is unknown: its tables stay uncached for a while"
-            );
             connection.tainted = true;
-            mark.unknown();
-            return;
+            let trace = connection.trace(None);
+            db.lose(Lost { mark: Some(mark), trace, edition, changes_schema, tell: None });
+            return false;
         }
     }
     if changes_schema {
@@ -207,6 +213,7 @@ pub(crate) async fn settle<B: Backend>(
         // To invalidate in vain costs a miss.
         Ended::Done | Ended::Failed => mark.committed(),
     }
+    true
 }
 
 /// Whether a statement is refused on a handle, because another statement would run in another

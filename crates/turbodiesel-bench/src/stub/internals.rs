@@ -189,6 +189,7 @@ impl Internals for Stub {
             objects: "one table".to_owned(),
             search_path: vec!["public".into()],
             uncommitted: false,
+            process: None,
         })
     }
 

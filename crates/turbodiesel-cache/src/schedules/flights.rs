@@ -105,6 +105,22 @@ fn lone_reads_go_beside_shared_ones() {
     });
 }
 
+/// From where only those orders are left in which the shared load began before the commit.
+#[test]
+fn a_lone_read_meets_a_load() {
+    check(|| {
+        let world = World::new();
+        let mark = world.stamps.begin_write([world.table], LIFETIME);
+        let shared = world.lead();
+        let readers = [world.spawn(World::read_alone), world.reads(Steady)];
+        let shared = world.spawn(|world| world.load(shared));
+        world.commit(mark);
+        join(readers);
+        join([shared]);
+        world.settle();
+    });
+}
+
 /// Loads that go beside one another although nothing changed.
 #[test]
 fn some_readers_want_younger_answers() {

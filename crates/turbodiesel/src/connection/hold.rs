@@ -9,12 +9,13 @@ use diesel::{
     QueryResult, connection::TransactionManagerStatus, result::Error::BrokenTransactionManager,
 };
 use diesel_async::{AsyncConnection, TransactionManager};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use turbodiesel_cache::Slot;
 
 use super::Connection;
 use crate::{
     backend::Backend, db::Db, error::unable_to_send, pool::Checkout, shape::Effect, touched::Frames,
+    transaction::CommitOutcome,
 };
 
 impl<B: Backend> Connection<B> {
@@ -53,12 +54,7 @@ impl<B: Backend> Connection<B> {
 
     /// Waits for a task that has the connection, and replaces one that cannot be used any more.
     pub(crate) async fn reclaim(&mut self) -> QueryResult<()> {
-        if let Some(returning) = &mut self.returning {
-            // If the task died, so did the connection; whatever was open on it is rolled back.
-            self.slot = returning.await.ok();
-            self.returning = None;
-            self.sync_frames();
-        }
+        self.take_back().await;
         // A `BEGIN` or `ROLLBACK` was sent and nobody saw what became of it: the server and the
         // transaction manager may disagree, so nothing must be built on it.
         if self.slot.as_ref().is_some_and(|checkout| checkout.in_control) {
@@ -80,12 +76,23 @@ impl<B: Backend> Connection<B> {
         Ok(())
     }
 
-    /// Lends the connection to a task that runs to its end even if this future is dropped.
+    /// Waits for a task that has the connection.
+    async fn take_back(&mut self) {
+        if let Some(returning) = &mut self.returning {
+            // If the task died or gave it up, whatever was open on it is rolled back.
+            self.slot = returning.await.ok();
+            self.returning = None;
+            self.sync_frames();
+        }
+    }
+
+    /// Lends the connection to a task that runs to its end even if this future is dropped, and gives
+    /// the connection back unless it is lost.
     pub(crate) async fn lend<R, F, Task>(&mut self, task: Task) -> QueryResult<R>
     where
         R: Send + 'static,
         Task: FnOnce(Db<B>, Checkout<B>) -> F,
-        F: Future<Output = (Checkout<B>, QueryResult<R>)> + Send + 'static,
+        F: Future<Output = (Option<Checkout<B>>, QueryResult<R>)> + Send + 'static,
     {
         self.reclaim().await?;
         let checkout = self.slot.take().ok_or_else(lost)?;
@@ -95,8 +102,10 @@ impl<B: Backend> Connection<B> {
         let task = task(db.clone(), checkout);
         let owned = async move {
             let (checkout, result) = task.await;
-            // If nobody waits any more, the pool gets it.
-            let _ = give_back.send(checkout);
+            if let Some(checkout) = checkout {
+                // If nobody waits any more, the pool gets it.
+                let _ = give_back.send(checkout);
+            }
             if db.0.keeper.is_forgotten() {
                 // Not waited for: it may need the very connection that was at work here.
                 let task_db = db.clone();
@@ -105,14 +114,20 @@ impl<B: Backend> Connection<B> {
             result
         };
         let result = self.db.0.owned(owned).await;
-        self.reclaim().await?;
+        self.take_back().await;
         result
+    }
+
+    /// The number of the open transaction, if it is known to be still the same.
+    pub(crate) fn number(&self) -> Option<i64> {
+        self.number.filter(|_| !self.out_of_hand)
     }
 
     /// A transaction or savepoint has begun.
     pub(crate) fn begin_frame(&mut self) {
         if !self.in_frame() {
             self.begun_under = self.db.0.keeper.current().number;
+            (self.number, self.told) = (None, None);
         }
         self.frames().begin();
         self.sync_frames();
@@ -131,6 +146,19 @@ impl<B: Backend> Connection<B> {
     pub(crate) fn give_up_frame(&mut self) {
         self.frames().roll_back();
         self.lost_in_transaction = self.in_frame();
+        self.tell_rollback();
+    }
+
+    /// Tells what became of a transaction that was rolled back, or lost before its `COMMIT`, if it was
+    /// not only a savepoint.
+    pub(crate) fn tell_rollback(&mut self) {
+        if !self.in_frame() {
+            let outcome = match self.out_of_hand {
+                true => CommitOutcome::Unknown,
+                false => CommitOutcome::Aborted,
+            };
+            self.told = Some(watch::channel(outcome).1);
+        }
     }
 
     /// Brings the frames in line with what the transaction manager says is open, and publishes what

@@ -6,7 +6,7 @@ use super::{Connection, hold::lost};
 use crate::{
     backend::Backend,
     config::parse_table,
-    error::Error,
+    error::{Error, outcome_unknown},
     shape::Effect,
     transaction::SendAsyncFnOnce,
     write::{self, Ended},
@@ -75,9 +75,10 @@ impl<B: Backend> Connection<B> {
         let result = function(checkout.start_control()).await;
         let result = checkout.finish(result);
         let ended = if result.is_ok() { Ended::Done } else { Ended::Failed };
-        write::settle(&db.0, checkout, edition, mark, effect.changes_schema(), ended).await;
+        let schema = effect.changes_schema();
+        let is_settled = write::settle(&db.0, checkout, edition, mark, schema, ended).await;
         self.sync_frames();
-        result
+        result.map_err(|error| if is_settled { error } else { outcome_unknown(&error) })
     }
 
     fn declared(&self, touches: Touches) -> QueryResult<Effect> {

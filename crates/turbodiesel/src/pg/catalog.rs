@@ -8,13 +8,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use diesel::{
     QueryResult, QueryableByName,
-    sql_types::{Array, Bool, Nullable, Oid, Text},
+    sql_types::{Array, BigInt, Bool, Integer, Nullable, Oid, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use turbodiesel_core::TableName;
 use turbodiesel_sql::{Dialect, plan};
 
-use crate::catalog::{Catalog, Relation, RelationKind, Signature, Volatility};
+use crate::{
+    catalog::{Catalog, Relation, RelationKind, Signature, Volatility},
+    settle::Process,
+};
 
 const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"];
 
@@ -80,7 +83,11 @@ const SIGNATURE: &str = "
     )
     SELECT coalesce(md5(string_agg(kind || part, ',' ORDER BY kind, part)), '') AS objects,
            current_schemas(true)::text[] AS search_path,
-           txid_current_if_assigned() IS NOT NULL AS uncommitted
+           txid_current_if_assigned() IS NOT NULL AS uncommitted,
+           pg_backend_pid() AS process,
+           (SELECT (extract(epoch FROM backend_start) * 1000000)::bigint
+            FROM pg_stat_get_activity(pg_backend_pid())) AS process_started,
+           (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_started
     FROM part";
 
 #[derive(QueryableByName)]
@@ -91,13 +98,24 @@ struct SignatureRow {
     search_path: Vec<String>,
     #[diesel(sql_type = Bool)]
     uncommitted: bool,
+    #[diesel(sql_type = Integer)]
+    process: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    process_started: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    server_started: i64,
 }
 
 pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signature> {
-    let SignatureRow { objects, search_path, uncommitted } =
-        diesel::sql_query(SIGNATURE).get_result(raw).await?;
+    let row: SignatureRow = diesel::sql_query(SIGNATURE).get_result(raw).await?;
+    let SignatureRow { objects, search_path, uncommitted, process, .. } = row;
+    let process = row.process_started.map(|started| Process {
+        id: process,
+        started,
+        server_started: row.server_started,
+    });
     let search_path = search_path.into_iter().map(Into::into).collect();
-    Ok(Signature { objects, search_path, uncommitted })
+    Ok(Signature { objects, search_path, uncommitted, process })
 }
 
 /// Writes are opaque where a rule stands, or where a column's default, a constraint or a policy calls a

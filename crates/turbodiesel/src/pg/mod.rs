@@ -6,6 +6,7 @@ mod query;
 mod rows;
 mod target;
 mod tls;
+mod transaction;
 mod transaction_builder;
 mod values;
 
@@ -29,9 +30,10 @@ pub use self::{
     transaction_builder::TransactionBuilder,
 };
 use crate::{
-    backend::{Backend, Internals, Loaded},
+    backend::{Backend, Internals, Loaded, NotCommitted},
     catalog::{Catalog, PinType, Signature},
     error::Error,
+    settle::{Fate, Trace},
 };
 
 impl Backend for Pg {}
@@ -136,6 +138,35 @@ impl Internals for Pg {
     #[inline]
     fn row(answer: &Arc<RowSet>, index: usize) -> Option<PgRow> {
         rows::row(answer, index)
+    }
+
+    async fn execute_in_transaction(
+        raw: &mut AsyncPgConnection,
+        query: Self::OwnedQuery,
+    ) -> (QueryResult<usize>, Option<i64>) {
+        let raw: &AsyncPgConnection = raw;
+        let count = async { AsyncConnectionCore::execute_returning_count(&mut &*raw, query).await };
+        transaction::with_number(raw, count).await
+    }
+
+    async fn load_in_transaction(
+        raw: &mut AsyncPgConnection,
+        query: Self::OwnedQuery,
+    ) -> (QueryResult<Vec<PgRow>>, Option<i64>) {
+        let raw: &AsyncPgConnection = raw;
+        let rows = async {
+            let rows = AsyncConnectionCore::load(&mut &*raw, query).await?;
+            rows.map_ok(PgRow::live).try_collect().await
+        };
+        transaction::with_number(raw, rows).await
+    }
+
+    async fn commit(raw: &mut AsyncPgConnection) -> Result<(), NotCommitted> {
+        transaction::commit(raw).await
+    }
+
+    async fn fate(raw: &mut AsyncPgConnection, trace: &Trace) -> QueryResult<Fate> {
+        transaction::fate(raw, trace).await
     }
 
     async fn is_settled(raw: &mut AsyncPgConnection) -> bool {

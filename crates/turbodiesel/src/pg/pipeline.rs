@@ -10,14 +10,17 @@ use diesel::{
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_core::future::BoxFuture;
 use futures_util::TryStreamExt;
+use turbodiesel_cache::Slot;
 use turbodiesel_core::Bypass;
 
 use super::{PgRow, rows};
 use crate::{
     backend::Loaded,
     connection::{Begun, Connection},
+    error::outcome_unknown,
     rows::Rows,
-    shape::{Captured, Effect},
+    settle::Lost,
+    shape::{Captured, Effect, Shape},
     write,
 };
 
@@ -43,9 +46,10 @@ impl Connection<Pg> {
         if effect == Effect::Nothing {
             return self.read_pipelined(captured).await;
         }
+        let shape = Arc::clone(&captured.shape);
         let query = captured.into_query();
         let rows: Vec<PgRow> = self
-            .write_pipelined(&effect, async |mut raw: &AsyncPgConnection| {
+            .write_pipelined(&shape, &effect, async |mut raw: &AsyncPgConnection| {
                 let rows = AsyncConnectionCore::load(&mut raw, query).await?;
                 rows.map_ok(PgRow::live).try_collect().await
             })
@@ -89,8 +93,9 @@ impl Connection<Pg> {
 
     async fn execute_pipelined(&self, captured: Captured<Pg>) -> QueryResult<usize> {
         let effect = self.pipelined_effect(&captured)?;
+        let shape = Arc::clone(&captured.shape);
         let query = captured.into_query();
-        self.write_pipelined(&effect, async |mut raw: &AsyncPgConnection| {
+        self.write_pipelined(&shape, &effect, async |mut raw: &AsyncPgConnection| {
             AsyncConnectionCore::execute_returning_count(&mut raw, query).await
         })
         .await
@@ -100,23 +105,39 @@ impl Connection<Pg> {
     /// the statement's outcome is unknown, and its tables stay uncached until it must have ended.
     async fn write_pipelined<R>(
         &self,
+        shape: &Shape<Pg>,
         effect: &Effect,
         statement: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<R>,
     ) -> QueryResult<R> {
         let db = &self.db;
         let publishes = self.publishes_at_once();
+        if *effect != Effect::Nothing {
+            db.0.causes.remember(shape.cause(), &shape.sql);
+            self.frames().attribute(shape.cause(), effect.slots());
+        }
         self.frames().add(effect);
-        let mark = (publishes && *effect != Effect::Nothing)
-            .then(|| db.0.mark(effect.slots().iter().copied()));
+        let edition = db.0.keeper.current().number;
+        let mark = (publishes && *effect != Effect::Nothing).then(|| {
+            db.0.causes.note(shape.cause(), effect.slots().iter().copied());
+            db.0.mark(effect.slots().iter().copied())
+        });
         db.0.counters.count_statement();
-        let raw: &AsyncPgConnection = self.shared()?;
+        let checkout = self.shared()?;
+        let raw: &AsyncPgConnection = checkout;
         let result = statement(raw).await;
-        if let Some(mark) = mark {
-            // After an error, only an answer from the server shows that it has ended too.
-            match &result {
-                Err(_) if (&mut &*raw).batch_execute("").await.is_err() => mark.unknown(),
-                _ => mark.committed(),
+        if let Some(mut mark) = mark {
+            if db.0.keeper.current().number != edition {
+                mark.add([Slot::ALL]);
             }
+            // After an error, only an answer from the server shows that it has ended too.
+            if let Err(error) = &result
+                && (&mut &*raw).batch_execute("").await.is_err()
+            {
+                let trace = checkout.trace(None);
+                db.0.lose(Lost { mark: Some(mark), trace, edition, changes_schema: false, tell: None });
+                return Err(outcome_unknown(error));
+            }
+            mark.committed();
         }
         result
     }

@@ -34,6 +34,7 @@ pub(super) async fn signature(raw: &mut RawSqlite) -> QueryResult<Signature> {
         objects: schema_version.to_string(),
         search_path: vec![SCHEMA.into()],
         uncommitted: false,
+        process: None,
     })
 }
 
