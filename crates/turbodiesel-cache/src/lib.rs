@@ -81,7 +81,8 @@
 //!   nor a refresh, nor access, nor sharing a load extends it, and it does not depend on the wall
 //!   clock.
 //! - **Entries of a key never go back**: of two reads that overlap, the one that began later stays.
-//!   Where other processes write, two overlapping reads may still see the database in either order.
+//!   Where other processes write, or a write has committed and has yet to tell what it touched, two
+//!   overlapping reads may still see the database in either order.
 //! - **One load per key and state.** A thousand readers who miss the same answer read it once.
 //!   Should the reader who does it be cancelled or panic, exactly one other takes over. An error goes
 //!   to all who waited and is not retried by each; a result that cannot be shared lets all go alone,

@@ -106,11 +106,6 @@ pub(crate) struct Marked {
 }
 
 impl Marked {
-    /// What was found on one slot and on another.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self { written: self.written | other.written, held: self.held | other.held }
-    }
-
     /// Whether what is read may be kept.
     pub(crate) fn may_keep(self) -> bool {
         !self.written && !self.held

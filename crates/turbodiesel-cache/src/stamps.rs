@@ -22,17 +22,24 @@
 //!   the two, flights of other readers may carry an answer from before the commit; whoever comes
 //!   after the acknowledgement finds a stamp that keeps it from joining them.
 //! - **W1 before W2, W3 before W4.** So a reader always finds the mark or has its answer ended, and
-//!   never neither. As every mark ends in a stamp, the other order would be harmless within one
-//!   process; this one keeps the safety of an answer from resting on how a later step goes.
+//!   never neither. Were W2 before W1, what was read after a snapshot between the two would be kept,
+//!   be it from before the commit or after, and values could go back. W4 before W3 would be harmless
+//!   within one process; this order keeps the safety of an answer from resting on how a later step
+//!   goes.
 //! - **What a writer expects** to change, without knowing which values before it has committed, is
 //!   neither marked nor stamped beforehand: W3 stamps the values that it turned out to be, or else
 //!   all that it might have been. Until then an answer that the write touches is served and kept as
 //!   if the write came after its acknowledgement, which is when it has to be seen; and W3 comes, as
-//!   a writer that ends in any other way says its last word for it.
+//!   a writer that ends in any other way says its last word for it. Between the commit and W3, though,
+//!   nothing tells who has read more: of two reads that overlap, the one that began later stays, and
+//!   may be the older answer.
 //! - **A writer that ends without an outcome** puts a deadline on its marks before it lifts its own
 //!   (see [`WriteMark`]), and R2 looks for writers first and for deadlines second: a reader that
 //!   comes too late to count the writer comes early enough to see the deadline. A [`Doubt`], which
 //!   stands in for the deadline while somebody finds the outcome out, is looked for between the two.
+//!
+//! The steps of writers are data, in `protocol`, and the model under `tests/model` visits every order
+//! of theirs and the readers', and of others that must not do.
 //!
 //! The stamp of a slot is stored a moment after the tick it carries. That is harmless: the tick is
 //! the instant at which the change takes effect for new snapshots, and the store, which ends older
@@ -264,7 +271,8 @@ impl Stamps {
         let started = self.clock.now();
         let version = self.tick();
         let marks = slots.into_iter().fold(self.marked(Slot::ALL, started), |marks, slot| {
-            marks.and(self.marked(slot, started))
+            let Marked { written, held } = self.marked(slot, started);
+            Marked { written: marks.written | written, held: marks.held | held }
         });
         Snapshot { started, version, marks }
     }

@@ -48,7 +48,7 @@ fn is_quiet_and_stale(state: &State) -> bool {
     let quiet = state.writers.iter().all(|writer| match writer.stage {
         Stage::Beginning => writer.moves == 0,
         Stage::InFlight => writer.effect.is_none() && !writer.has_marked(),
-        Stage::Ending(_) => false,
+        Stage::Ending(_) | Stage::Doubted => false,
         Stage::Over => !writer.may_land && !writer.holds(),
     });
     let stale = |query: Query| {

@@ -26,7 +26,8 @@ pub(crate) fn world(grain: Grain, writers: Vec<WriterKind>, readers: &[ReaderKin
     }
 }
 
-const SHARES: ReaderKind = ReaderKind { mode: Mode::Shared, queries: &[Query::Table], reads: 1 };
+pub(crate) const SHARES: ReaderKind =
+    ReaderKind { mode: Mode::Shared, queries: &[Query::Table], reads: 1 };
 const SHARES_TWICE: ReaderKind = ReaderKind { reads: 2, ..SHARES };
 const ALONE: ReaderKind = ReaderKind { mode: Mode::Alone, ..SHARES };
 const ALONE_TWICE: ReaderKind = ReaderKind { reads: 2, ..ALONE };

@@ -34,9 +34,11 @@
 //!
 //! `protocol`, `state`, `program`, `world`, `writers`, `readers`: the model. `check`: claims and verdicts. `table`: the
 //! thirteen protocols that the choice was made from. `library`: what the crate does, and what if it
-//! did otherwise. `learnt`: writes that learn what they have touched.
+//! did otherwise. `learnt`: writes that learn what they have touched. `doubt`: writes whose outcome
+//! somebody finds out.
 
 mod check;
+mod doubt;
 mod learnt;
 mod library;
 mod program;

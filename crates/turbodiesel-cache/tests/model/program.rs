@@ -62,6 +62,14 @@ impl Protocol {
         Self { begin: BEGIN, endings, acknowledges_first: false }
     }
 
+    /// What the library does where somebody finds out what became of a write.
+    pub(crate) fn doubting() -> Self {
+        use Ending::{Committed, Doubted, Settled, SettledAborted, Unsettled};
+        let endings = [Committed, Doubted, Settled, SettledAborted, Unsettled];
+        let endings = endings.map(|ending| (ending, ending.steps())).into();
+        Self { endings, ..Self::library() }
+    }
+
     /// The same but for its beginning.
     pub(crate) fn beginning(mut self, steps: &'static [Step]) -> Self {
         self.begin = steps;
@@ -95,9 +103,12 @@ impl Protocol {
         };
         let program = |steps: &[Step]| -> Vec<Move> {
             let steps = steps.iter().copied().filter(|step| match *step {
-                Step::Mark(part) | Step::Stamp(part) | Step::Hold(part) | Step::Lift(part) => {
-                    has_part(part)
-                }
+                Step::Mark(part)
+                | Step::Stamp(part)
+                | Step::Hold(part)
+                | Step::Lift(part)
+                | Step::Doubt(part)
+                | Step::Settle(part) => has_part(part),
             });
             steps.flat_map(|step| grain.moves(step)).collect()
         };
@@ -107,7 +118,7 @@ impl Protocol {
             .filter(|(ending, _)| *ending != Ending::CommittedExactly || expected != Slots::NONE);
         let endings = endings.map(|(ending, steps)| {
             let mut moves = program(steps);
-            if matches!(ending, Ending::Committed | Ending::CommittedExactly) {
+            if matches!(ending, Ending::Committed | Ending::CommittedExactly | Ending::Settled) {
                 match moves.last_mut() {
                     // Together with the last step: that asks more than a pause in between would.
                     Some(last) if !self.acknowledges_first => last.push(Op::Acknowledge),
@@ -139,10 +150,11 @@ impl Grain {
 
     /// How a reader of the library loads.
     pub(crate) fn load(self) -> Vec<Vec<Load>> {
-        use Load::{Deadlines, Land, Read, Tick, Writers};
+        use Load::{Deadlines, Doubts, Land, Read, Tick, Writers};
+        let (snapshot, marks) = (vec![Tick, Writers, Doubts, Deadlines], vec![Doubts, Deadlines]);
         match self {
-            Grain::Fine => vec![vec![Tick], vec![Writers], vec![Deadlines], vec![Read], vec![Land]],
-            Grain::Coarse => vec![vec![Tick, Writers, Deadlines], vec![Read], vec![Land]],
+            Grain::Fine => vec![vec![Tick], vec![Writers], marks, vec![Read], vec![Land]],
+            Grain::Coarse => vec![snapshot, vec![Read], vec![Land]],
         }
     }
 }
@@ -154,6 +166,8 @@ pub(crate) enum Load {
     Tick,
     /// Looks for writers in flight.
     Writers,
+    /// Looks for those whose outcome somebody is finding out.
+    Doubts,
     /// Looks for deadlines of those that left without an outcome.
     Deadlines,
     /// Reads the database.

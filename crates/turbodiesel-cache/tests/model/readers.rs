@@ -2,8 +2,8 @@
 
 use crate::{
     program::{Load, Mode},
-    protocol::Marks,
-    state::{Answer, Doing, Flight, Query, Reader, State, Value},
+    protocol::Marked,
+    state::{Answer, Doing, Flight, Parts, Query, Reader, State, Value, Writer},
     world::{Action, Checked, Fills},
 };
 
@@ -59,7 +59,7 @@ impl Checked {
                     return;
                 }
                 Flight::Lingering(answer)
-                    if self.marks(state, query).written
+                    if self.finds(state, query, |w| w.marked)
                         && state.may_share(answer.version, query) =>
                 {
                     return self.deliver(state, index, answer.value);
@@ -80,13 +80,10 @@ impl Checked {
         state.may_share(version, query)
     }
 
-    fn marks(&self, state: &State, query: Query) -> Marks {
-        let slots = query.slots();
-        let writers = || state.writers.iter().zip(&self.world.writers);
-        Marks {
-            written: writers().any(|(w, kind)| w.slots_of(kind, w.marked).meets(slots)),
-            held: writers().any(|(w, kind)| w.slots_of(kind, w.held).meets(slots)),
-        }
+    /// Whether some writer has marked a slot of this query, in one way or the other.
+    fn finds(&self, state: &State, query: Query, parts: fn(&Writer) -> Parts) -> bool {
+        let mut writers = state.writers.iter().zip(&self.world.writers);
+        writers.any(|(writer, kind)| writer.slots_of(kind, parts(writer)).meets(query.slots()))
     }
 
     /// Makes the next move of a load.
@@ -96,10 +93,13 @@ impl Checked {
             match load {
                 Load::Tick => state.readers[index].version = state.tick(),
                 Load::Writers => {
-                    state.readers[index].marks.written = self.marks(state, query).written;
+                    state.readers[index].marks.written = self.finds(state, query, |w| w.marked);
+                }
+                Load::Doubts => {
+                    state.readers[index].marks.held |= self.finds(state, query, |w| w.doubted);
                 }
                 Load::Deadlines => {
-                    state.readers[index].marks.held = self.marks(state, query).held;
+                    state.readers[index].marks.held |= self.finds(state, query, |w| w.held);
                 }
                 Load::Read => state.readers[index].value = state.database[query as usize],
                 Load::Land => return self.land(state, index, true),
@@ -140,7 +140,7 @@ impl Checked {
         self.show(state, index, value);
     }
 
-    fn admit(&self, state: &mut State, query: Query, answer: Answer, marks: Marks, fits: bool) {
+    fn admit(&self, state: &mut State, query: Query, answer: Answer, marks: Marked, fits: bool) {
         let there = &mut state.entries[query as usize];
         let barred = answer.version < state.barred[query as usize];
         let refused = match self.world.fills {

@@ -5,7 +5,7 @@
 
 use crate::{
     program::WriterKind,
-    protocol::{Ending, Marks, Part, is_current},
+    protocol::{Ending, Marked, Part, is_current},
 };
 
 pub(crate) const QUERIES: usize = 3;
@@ -119,6 +119,8 @@ pub(crate) enum Stage {
     /// The statement has been sent, and its outcome is not known to the writer.
     InFlight,
     Ending(Ending),
+    /// Gone, but somebody is finding the outcome out.
+    Doubted,
     Over,
 }
 
@@ -153,6 +155,8 @@ pub(crate) struct Writer {
     /// The writer is gone, and its commit may still land.
     pub(crate) may_land: bool,
     pub(crate) marked: Parts,
+    /// Marked while somebody finds the outcome out.
+    pub(crate) doubted: Parts,
     /// Marked until a deadline.
     pub(crate) held: Parts,
 }
@@ -175,7 +179,7 @@ pub(crate) struct Reader {
     /// How many moves of the load were made.
     pub(crate) moves: u8,
     pub(crate) version: Tick,
-    pub(crate) marks: Marks,
+    pub(crate) marks: Marked,
     pub(crate) value: Value,
     /// What it is shown if the load that it was handed over to comes to nothing.
     pub(crate) fallback: Option<Value>,

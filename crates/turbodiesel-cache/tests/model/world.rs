@@ -16,7 +16,8 @@ pub(crate) enum Action {
     Write(usize),
     /// Its commit lands.
     Commit(usize, Effect),
-    /// It learns the outcome, or loses it, and makes the first move of what it does then.
+    /// It learns the outcome, or loses it, or finds it out, and makes the first move of what it does
+    /// then.
     End(usize, Ending),
     /// It stops for ever.
     Crash(usize),
@@ -105,9 +106,7 @@ impl Model for Checked {
             Action::Write(index) => self.write(&mut state, index),
             Action::Commit(index, effect) => commit(&mut state, index, effect),
             Action::End(index, ending) => {
-                let writer = &mut state.writers[index];
-                (writer.stage, writer.moves) = (Stage::Ending(ending), 0);
-                writer.may_land = ending == Ending::Unknown && writer.effect.is_none();
+                state.writers[index].end(ending);
                 self.write(&mut state, index);
             }
             Action::Crash(index) => {

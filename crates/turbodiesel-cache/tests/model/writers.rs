@@ -3,7 +3,7 @@
 use crate::{
     program::{Op, WriterKind},
     protocol::{Ending, Step},
-    state::{Effect, Query, Stage, State},
+    state::{Effect, Query, Stage, State, Writer},
     world::{Action, Checked, World},
 };
 
@@ -18,16 +18,12 @@ impl Checked {
                 if writer.effect.is_none() {
                     actions.extend(effects.iter().map(|effect| Action::Commit(index, *effect)));
                 }
-                let may_end = |ending: &Ending| match ending {
-                    Ending::Committed | Ending::CommittedExactly => writer.effect.is_some(),
-                    Ending::Aborted => writer.effect.is_none(),
-                    Ending::Unknown => true,
-                };
-                let endings = program.endings.iter().map(|(ending, _)| *ending).filter(may_end);
-                actions.extend(endings.map(|ending| Action::End(index, ending)));
             }
-            Stage::Over => {}
+            Stage::Doubted | Stage::Over => {}
         }
+        let endings = program.endings.iter().map(|(ending, _)| *ending);
+        let endings = endings.filter(|ending| writer.may_end(*ending));
+        actions.extend(endings.map(|ending| Action::End(index, ending)));
         if writer.may_land {
             actions.extend(effects.iter().map(|effect| Action::CommitLate(index, *effect)));
         }
@@ -48,7 +44,7 @@ impl Checked {
         let moves = match writer.stage {
             Stage::Beginning => &program.begin,
             Stage::Ending(ending) => program.ending(ending),
-            Stage::InFlight | Stage::Over => &[],
+            Stage::InFlight | Stage::Doubted | Stage::Over => &[],
         };
         let mut left = moves.iter().skip(usize::from(writer.moves));
         for op in left.next().into_iter().flatten() {
@@ -57,8 +53,11 @@ impl Checked {
         let writer = &mut state.writers[index];
         writer.moves += 1;
         if left.len() == 0 {
-            let begun = writer.stage == Stage::Beginning;
-            writer.stage = if begun { Stage::InFlight } else { Stage::Over };
+            writer.stage = match writer.stage {
+                Stage::Beginning => Stage::InFlight,
+                Stage::Ending(Ending::Doubted) => Stage::Doubted,
+                _ => Stage::Over,
+            };
             writer.moves = 0;
         }
     }
@@ -70,6 +69,8 @@ impl Checked {
             Op::Run(Step::Mark(part)) => writer.marked.set(part, true),
             Op::Run(Step::Lift(part)) => writer.marked.set(part, false),
             Op::Run(Step::Hold(part)) => writer.held.set(part, true),
+            Op::Run(Step::Doubt(part)) => writer.doubted.set(part, true),
+            Op::Run(Step::Settle(part)) => writer.doubted.set(part, false),
             Op::Run(Step::Stamp(part)) => {
                 self.run(state, index, Op::Tick);
                 self.run(state, index, Op::Store(part));
@@ -87,6 +88,30 @@ impl Checked {
                     *acknowledged = landed.max(*acknowledged);
                 }
             }
+        }
+    }
+}
+
+impl Writer {
+    fn may_end(&self, ending: Ending) -> bool {
+        let (sent, doubted) = (self.stage == Stage::InFlight, self.stage == Stage::Doubted);
+        match ending {
+            Ending::Committed | Ending::CommittedExactly => sent && self.effect.is_some(),
+            Ending::Aborted => sent && self.effect.is_none(),
+            Ending::Unknown | Ending::Doubted => sent,
+            Ending::Settled | Ending::Unsettled => doubted,
+            Ending::SettledAborted => doubted && self.effect.is_none(),
+        }
+    }
+
+    /// The outcome is told, or lost.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        (self.stage, self.moves) = (Stage::Ending(ending), 0);
+        match ending {
+            Ending::Unknown | Ending::Doubted => self.may_land = self.effect.is_none(),
+            Ending::Unsettled => {}
+            // Whoever knows has made sure.
+            _ => self.may_land = false,
         }
     }
 }
