@@ -37,7 +37,7 @@ mod tag;
 mod tier;
 
 pub use clock::{Clock, ManualClock, MonotonicClock, Nanos};
-pub use identity::{Fingerprint, FingerprintKey, IdentityBuilder};
+pub use identity::{Fingerprint, FingerprintKey, IdentityBuilder, IdentityBytes};
 pub use outcome::{Bypass, Outcome};
 #[cfg(feature = "postgres")]
 pub use rows::{CachedField, CachedRow};

@@ -16,7 +16,7 @@ use diesel::{
 };
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 use turbodiesel_cache::{Key, Slot, Stamps};
-use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, Tier};
+use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, IdentityBytes, Tier};
 use turbodiesel_sql::{Kind, Plan, plan};
 
 use crate::{
@@ -204,7 +204,7 @@ pub(crate) struct Captured<B: Backend> {
 #[derive(Clone)]
 pub(crate) struct Identity {
     fingerprint: Fingerprint,
-    bytes: Vec<u8>,
+    bytes: IdentityBytes,
 }
 
 impl Identity {
@@ -295,7 +295,7 @@ impl<B: Backend> Shapes<B> {
             },
             None => self.by_text(&render(query, &backend)?, safe),
         };
-        let mut identity = IdentityBuilder::reusing(Vec::with_capacity(64));
+        let mut identity = IdentityBuilder::default();
         identity.push_u64(shape.number);
         options.identify(&mut identity);
         let binds = B::collect_binds(query, &mut identity)?;

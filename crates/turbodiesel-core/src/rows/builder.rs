@@ -99,7 +99,7 @@ impl RowSetBuilder {
         }
         self.rows += 1;
         self.column = 0;
-        let overhead = (self.offsets.len() + columns) * size_of::<u32>();
+        let overhead = (self.offsets.len() - 1 + columns) * size_of::<u32>();
         if self.bytes.len() + overhead > self.limit || self.rows == u32::MAX {
             return Err(RowSetFull);
         }
@@ -129,7 +129,8 @@ impl RowSetBuilder {
         }
         self.column += 1;
         if let Some((_, value)) = cell {
-            let overhead = (self.offsets.len() + 1) * size_of::<u32>();
+            // One for each cell, this one included: the first offset stands for none.
+            let overhead = self.offsets.len() * size_of::<u32>();
             if self.bytes.len() + value.len() + overhead > self.limit {
                 return Err(RowSetFull);
             }

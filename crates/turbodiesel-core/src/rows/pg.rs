@@ -69,8 +69,7 @@ impl<'a> Row<'a, Pg> for CachedRow {
         Self: RowIndex<I>,
     {
         let column = self.idx(index)?;
-        let bytes = self.rows.cell_at(self.first + column);
-        Some(CachedField { column: &self.rows.columns[column], bytes })
+        Some(CachedField { rows: &self.rows, column, cell: self.first + column })
     }
 
     #[inline]
@@ -82,18 +81,22 @@ impl<'a> Row<'a, Pg> for CachedRow {
 /// One cell of a [`CachedRow`].
 #[derive(Clone, Copy, Debug)]
 pub struct CachedField<'a> {
-    column: &'a Column,
-    bytes: Option<&'a [u8]>,
+    rows: &'a RowSet,
+    column: usize,
+    /// The index among all cells.
+    cell: usize,
 }
 
 impl<'a> Field<'a, Pg> for CachedField<'a> {
     #[inline]
     fn field_name(&self) -> Option<&str> {
-        Some(&self.column.name)
+        Some(&self.rows.columns[self.column].name)
     }
 
-    #[inline]
+    // Called for every cell of every hit, and just too large to be inlined without insisting.
+    #[inline(always)]
     fn value(&self) -> Option<PgValue<'_>> {
-        self.bytes.map(|bytes| PgValue::new(bytes, self.column))
+        let bytes = self.rows.cell_at(self.cell)?;
+        Some(PgValue::new(bytes, &self.rows.columns[self.column]))
     }
 }

@@ -1,6 +1,6 @@
 //! A captured PostgreSQL statement: its SQL and its binds, ready to be replayed on any connection.
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, mem, sync::Arc};
 
 use diesel::{
     QueryResult,
@@ -19,6 +19,18 @@ pub struct PgBinds {
     metadata: Vec<PgTypeMetadata>,
     custom: Option<Box<CustomTypes>>,
 }
+
+/// The vectors of binds that are not needed any more.
+type Spare = (Vec<Option<Vec<u8>>>, Vec<PgTypeMetadata>);
+
+thread_local! {
+    /// For the next binds that this thread collects: those of a hit are dropped at once, so that
+    /// every hit after the first finds the vectors of the one before.
+    static SPARE: Cell<Spare> = const { Cell::new((Vec::new(), Vec::new())) };
+}
+
+/// The longest vectors that are kept for the next.
+const LONGEST_SPARE: usize = 64;
 
 /// Types whose OIDs only a connection knows, and every place where such an OID stands.
 ///
@@ -95,6 +107,18 @@ impl fmt::Debug for PgBinds {
     /// Leaves out the values: they may be personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PgBinds({})", self.values.len())
+    }
+}
+
+impl Drop for PgBinds {
+    fn drop(&mut self) {
+        if self.values.capacity().max(self.metadata.capacity()) <= LONGEST_SPARE {
+            self.values.clear();
+            self.metadata.clear();
+            let spare = (mem::take(&mut self.values), mem::take(&mut self.metadata));
+            // On a thread that is ending there is no next.
+            let _ = SPARE.try_with(|place| place.set(spare));
+        }
     }
 }
 
@@ -199,6 +223,7 @@ where
     Q: QueryFragment<Pg> + ?Sized,
 {
     let mut collector = RawBytesBindCollector::<Pg>::new();
+    (collector.binds, collector.metadata) = SPARE.try_with(Cell::take).unwrap_or_default();
     let mut lookup = StandInLookup { run, types: Vec::new() };
     query.collect_binds(&mut collector, &mut lookup, &Pg)?;
     Ok((collector, lookup.types))

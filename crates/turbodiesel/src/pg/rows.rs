@@ -160,7 +160,8 @@ impl<'f> Field<'f, Pg> for PgField<'f> {
         }
     }
 
-    #[inline]
+    // Called for every cell, and just too large to be inlined without insisting.
+    #[inline(always)]
     fn value(&self) -> Option<PgValue<'_>> {
         match self {
             PgField::Cached(field) => field.value(),
