@@ -383,3 +383,18 @@ async fn switched_off_every_write_ends_the_table() {
     .await;
     assert_eq!(ended, [ENDED; 7]);
 }
+
+/// PostgreSQL refuses a prepared statement whose result would have other types than before. What the
+/// caller does not see must not make it one.
+#[tokio::test]
+async fn a_key_that_changes_its_type_does_not_fail_the_next_write() {
+    let (database, db) = open().await;
+    let mut connection = db.connection().await.unwrap();
+    let insert = |code: &'static str| {
+        let new = (orders::customer.eq(2), orders::code.eq(code));
+        diesel::insert_into(orders::table).values(new)
+    };
+    insert("e").execute(&mut connection).await.unwrap();
+    database.batch_execute("ALTER TABLE orders ALTER customer TYPE bigint").unwrap();
+    insert("f").execute(&mut connection).await.unwrap();
+}

@@ -65,6 +65,9 @@ impl Returning {
 
     /// The statement with these columns of its target appended to what it returns.
     ///
+    /// In PostgreSQL their values come as text. That a column has changed its type then neither fails
+    /// a statement that was prepared before, as another type of the result would, nor the conversion.
+    ///
     /// They tell rows as they are after an `INSERT` or `UPDATE`, and as they were before a `DELETE`.
     /// The text must be that of the plan, and the target must have the columns.
     ///
@@ -77,12 +80,18 @@ impl Returning {
     /// assert_eq!(returning.items(), None);
     /// assert_eq!(
     ///     returning.extend(sql, &["id", "team_id"]),
-    ///     r#"UPDATE "users" SET "name" = $1 WHERE "users"."id" = $2 RETURNING "users"."id", "users"."team_id""#,
+    ///     r#"UPDATE "users" SET "name" = $1 WHERE "users"."id" = $2 RETURNING "users"."id"::text, "users"."team_id"::text"#,
     /// );
     /// ```
     #[must_use]
     pub fn extend(&self, sql: &str, columns: &[&str]) -> String {
         self.append(sql, columns.iter().map(|column| (&*self.relation, *column)))
+    }
+
+    /// Whether the values of appended columns come as text, whatever the columns' types.
+    #[must_use]
+    pub fn appends_text(&self) -> bool {
+        self.dialect == Dialect::Postgres
     }
 
     /// As [`extend`](Self::extend), then these columns of the rows as they were before the write
@@ -101,8 +110,9 @@ impl Returning {
     }
 
     fn append<'c>(&self, sql: &str, columns: impl Iterator<Item = (&'c str, &'c str)>) -> String {
+        let cast = if self.appends_text() { "::text" } else { "" };
         let columns: Vec<_> =
-            columns.map(|(of, column)| format!("{}.{}", quote(of), quote(column))).collect();
+            columns.map(|(of, column)| format!("{}.{}{cast}", quote(of), quote(column))).collect();
         if columns.is_empty() {
             return sql.to_owned();
         }

@@ -46,6 +46,8 @@ pub struct Catalog {
     pub row_functions: HashMap<Box<str>, Volatility>,
     /// Operators that are not the system's, by symbol.
     pub operators: Vec<(Box<str>, Volatility)>,
+    /// Whether `RETURNING` knows rows as they were before the write (`old.column`).
+    pub returns_old: bool,
     /// Whether a function that is not listed here may write.
     pub unknown_may_write: bool,
 }

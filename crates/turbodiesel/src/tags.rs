@@ -97,6 +97,7 @@ fn canonical(literal: &PinValue, kind: PinType) -> Option<PinValue> {
             PinValue::Int(text.parse().ok().filter(|_| plain)?)
         }
         (PinType::Uuid, PinValue::Text(text)) => PinValue::Uuid(uuid(text)?),
+        (PinType::Bool, PinValue::Text(text)) => PinValue::Bool(text.parse().ok()?),
         _ => return None,
     })
 }
@@ -226,7 +227,7 @@ struct Told {
 }
 
 /// A key of a table, under each name that the same rows have: partitions have them too.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Key {
     name: Box<str>,
     family: Box<[TableName]>,
@@ -256,9 +257,20 @@ pub(crate) struct Learning {
     sql: Arc<str>,
     /// How many columns were appended for that, which the caller must not see.
     appended: usize,
+    /// Whether their values come as text.
+    as_text: bool,
     keys: Box<[(Place, Key)]>,
     /// What bounds the number of rows, where the statement does not list them.
     bound: Option<Values>,
+}
+
+/// What a write makes of a key that its rows tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rowwise {
+    /// The row has the same value before and after, or there is only one of the two.
+    Kept,
+    /// It has another one after.
+    Replaced,
 }
 
 /// Where a column is in a row.
@@ -321,17 +333,18 @@ impl WriteTags {
                 let family: Box<[_]> = known.family.iter().cloned().collect();
                 let columns = family.iter().map(|member| stamps.column(member, name)).collect();
                 let key = Key { name: name.into(), family, kind, columns };
-                match touched(target, known, name) {
+                match touched(target, known, name, catalog.returns_old) {
                     Touched::Named(pin) if let Some(values) = Values::of(pin, kind) => {
                         told.push(Told { key, values });
                     }
-                    Touched::Named(_) | Touched::Returned => in_rows.push(key),
+                    Touched::Named(_) | Touched::Returned => in_rows.push((Rowwise::Kept, key)),
+                    Touched::Replaced => in_rows.push((Rowwise::Replaced, key)),
                     Touched::Unknown => fixed.extend(key.any_tags()),
                 }
             }
             match Learning::of(plan, sql, target, relation, in_rows) {
                 Ok(learnt) => learning = learnt.map(Arc::new),
-                Err(unlearnt) => fixed.extend(unlearnt.iter().flat_map(Key::any_tags)),
+                Err(unlearnt) => fixed.extend(unlearnt.iter().flat_map(|(_, key)| key.any_tags())),
             }
         }
         let slots = fixed.iter().map(|tag| stamps.slot(tag)).collect();
@@ -394,12 +407,19 @@ enum Touched<'t> {
     Named(&'t Pin),
     /// The rows that it returns tell them.
     Returned,
+    /// The rows that it returns tell them, if they are asked for what they were before as well.
+    Replaced,
     /// Not at all.
     Unknown,
 }
 
 /// Rows have values before a write and after it, and both count.
-fn touched<'t>(target: &'t Target, known: &WrittenTarget, key: &str) -> Touched<'t> {
+fn touched<'t>(
+    target: &'t Target,
+    known: &WrittenTarget,
+    key: &str,
+    returns_old: bool,
+) -> Touched<'t> {
     let named =
         || match target.pins.iter().find(|pin| &*pin.column == key && pin.through.is_empty()) {
             Some(pin) => Touched::Named(pin),
@@ -415,6 +435,7 @@ fn touched<'t>(target: &'t Target, known: &WrittenTarget, key: &str) -> Touched<
         Action::Update if stays => named(),
         // The row is as it was found.
         Action::Delete => named(),
+        Action::Upsert | Action::Update if returns_old => Touched::Replaced,
         Action::Upsert | Action::Update => Touched::Unknown,
         Action::Replace | Action::Truncate | Action::Merge | Action::Copy => Touched::Unknown,
     }
@@ -428,8 +449,8 @@ impl Learning {
         sql: &str,
         target: &Target,
         relation: &Relation,
-        keys: Vec<Key>,
-    ) -> Result<Option<Self>, Vec<Key>> {
+        keys: Vec<(Rowwise, Key)>,
+    ) -> Result<Option<Self>, Vec<(Rowwise, Key)>> {
         if keys.is_empty() {
             return Ok(None);
         }
@@ -454,18 +475,26 @@ impl Learning {
                 .position(|item| matches!(item, Returned::Column(column) if **column == *key))?;
             items[..place].iter().all(plain).then_some(Place::Returned(place))
         };
-        let mut appended = Vec::new();
-        let places = keys.into_iter().map(|key| {
-            let place = returned(&key.name).unwrap_or_else(|| {
-                appended.push(key.name.clone());
-                Place::Appended(appended.len() - 1)
-            });
-            (place, key)
-        });
-        let keys = places.collect();
-        let appended: Vec<&str> = appended.iter().map(|name| &**name).collect();
-        let sql = returning.extend(sql, &appended).into();
-        Ok(Some(Self { sql, appended: appended.len(), keys, bound }))
+        let now: Vec<_> = keys.iter().map(|(_, key)| returned(&key.name)).collect();
+        let unreturned = keys.iter().zip(&now).filter(|(_, place)| place.is_none());
+        let appended: Vec<&str> = unreturned.map(|((_, key), _)| &*key.name).collect();
+        let replaced = keys.iter().filter(|(rowwise, _)| *rowwise == Rowwise::Replaced);
+        let old: Vec<&str> = replaced.map(|(_, key)| &*key.name).collect();
+        let extended = match old.is_empty() {
+            true => Some(returning.extend(sql, &appended)),
+            false => returning.extend_with_old(sql, &appended, &old),
+        };
+        let Some(sql) = extended.map(Arc::from) else { return Err(keys) };
+        let appended = appended.len() + old.len();
+        let mut next = (0..appended).map(Place::Appended);
+        let places: Vec<Place> =
+            now.into_iter().filter_map(|place| place.or_else(|| next.next())).collect();
+        let before = keys.iter().filter(|(rowwise, _)| *rowwise == Rowwise::Replaced);
+        let before: Vec<_> = before.map(|(_, key)| key.clone()).collect();
+        let keys = places.into_iter().zip(keys.into_iter().map(|(_, key)| key));
+        let keys = keys.chain(next.zip(before)).collect();
+        let as_text = returning.appends_text();
+        Ok(Some(Self { sql, appended, as_text, keys, bound }))
     }
 
     /// The statement to execute instead.
@@ -487,12 +516,16 @@ impl Learning {
         for row in rows {
             let visible = row.field_count().checked_sub(self.appended)?;
             for (place, Key { kind, columns, .. }) in &self.keys {
-                let index = match *place {
-                    Place::Returned(index) => index,
-                    Place::Appended(index) => visible + index,
+                let value = match *place {
+                    Place::Appended(index) if self.as_text => {
+                        let text = B::cell_value(row, visible + index, PinType::Text)?;
+                        text.map_or(Some(None), |text| canonical(&text, *kind).map(Some))?
+                    }
+                    Place::Appended(index) => B::cell_value(row, visible + index, *kind)?,
+                    Place::Returned(index) => B::cell_value(row, index, *kind)?,
                 };
                 // No read is confined to NULL.
-                let Some(value) = B::cell_value(row, index, *kind)? else { continue };
+                let Some(value) = &value else { continue };
                 let value = value.borrowed();
                 slots.extend(columns.iter().map(|column| stamps.value_slot(*column, value)));
             }
@@ -509,7 +542,12 @@ fn unique(pin: &Pin, relation: &Relation) -> Option<Values> {
 
 #[cfg(test)]
 mod tests {
+    use turbodiesel_cache::StampsOptions;
+    use turbodiesel_core::MonotonicClock;
+    use turbodiesel_sql::{Dialect, plan};
+
     use super::*;
+    use crate::catalog::{Column, WriteClosure};
 
     #[test]
     fn literals_of_one_meaning() {
@@ -526,5 +564,41 @@ mod tests {
         assert_eq!(uuid("0AEEBC99-9c0b-4ef8-bb6d-6bb9bd380a11"), Some(expected));
         assert_eq!(uuid("0aeebc999c0b4ef8bb6d6bb9bd380a11"), None);
         assert_eq!(uuid("+aeebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), None);
+    }
+
+    #[test]
+    fn rows_are_asked_for_what_they_were_where_they_can_tell() {
+        let int = |is_unique| Column {
+            kind: Some(PinType::Int),
+            is_pin: true,
+            is_unique,
+            is_generated: false,
+        };
+        let orders = TableName::qualified("public", "orders");
+        let columns = [("id".into(), int(true)), ("customer".into(), int(false))];
+        let relation = Relation { columns: columns.into(), may_learn: true, ..Relation::table() };
+        let mut catalog = Catalog {
+            search_path: vec!["public".into()],
+            relations: [(orders, relation)].into(),
+            ..Catalog::default()
+        };
+        let stamps = Stamps::new(Arc::new(MonotonicClock), StampsOptions::default());
+        let sql = "UPDATE orders SET customer = $1 WHERE id = $2";
+        let plan = plan(Dialect::Postgres, sql);
+        let mut asked = |returns_old| {
+            catalog.returns_old = returns_old;
+            let WriteClosure::Tables { targets, beyond } = catalog.write_closure(&plan) else {
+                panic!("everything")
+            };
+            let tags = WriteTags::of(&plan, sql, (&targets, &beyond), &catalog, &stamps);
+            let names: Vec<String> = tags.names().collect();
+            (names, tags.learning.map(|learning| (learning.sql.to_string(), learning.keys.len())))
+        };
+        let any = ["public.orders", "public.orders/customer=*", "public.orders/id=?"];
+        assert_eq!(asked(false), (any.map(str::to_owned).into(), None));
+        let (names, learning) = asked(true);
+        assert!(!names.contains(&"public.orders/customer=*".to_owned()), "{names:?}");
+        let returning = r#" RETURNING "orders"."customer"::text, "old"."customer"::text"#;
+        assert_eq!(learning, Some((format!("{sql}{returning}"), 2)));
     }
 }

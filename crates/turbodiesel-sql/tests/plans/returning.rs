@@ -40,23 +40,23 @@ fn writes_of_one_table() {
         ],
         expect![[r#"
             nothing of users
-                INSERT INTO "users" ("name") VALUES ($1) RETURNING "users"."k"
+                INSERT INTO "users" ("name") VALUES ($1) RETURNING "users"."k"::text
             nothing of t
-                INSERT INTO t DEFAULT VALUES RETURNING "t"."k"
+                INSERT INTO t DEFAULT VALUES RETURNING "t"."k"::text
             nothing of t
-                INSERT INTO t SELECT a AS returning FROM u RETURNING "t"."k"
+                INSERT INTO t SELECT a AS returning FROM u RETURNING "t"."k"::text
             nothing of t
-                INSERT INTO t SELECT a FROM u FOR UPDATE RETURNING "t"."k"
+                INSERT INTO t SELECT a FROM u FOR UPDATE RETURNING "t"."k"::text
             nothing of t
-                INSERT INTO t (a) VALUES (1) ON CONFLICT DO NOTHING RETURNING "t"."k"
+                INSERT INTO t (a) VALUES (1) ON CONFLICT DO NOTHING RETURNING "t"."k"::text
             nothing of t
-                INSERT INTO t (a) VALUES (1) ON CONFLICT (lower(a)) DO UPDATE SET b = excluded.b WHERE t.c RETURNING "t"."k"
+                INSERT INTO t (a) VALUES (1) ON CONFLICT (lower(a)) DO UPDATE SET b = excluded.b WHERE t.c RETURNING "t"."k"::text
             nothing of users
-                UPDATE "users" SET "name" = $1 WHERE ("users"."id" = $2) RETURNING "users"."k"
+                UPDATE "users" SET "name" = $1 WHERE ("users"."id" = $2) RETURNING "users"."k"::text
             nothing of t
-                UPDATE ONLY t SET a = 1 WHERE id IN (SELECT id FROM u LIMIT 1) RETURNING "t"."k"
+                UPDATE ONLY t SET a = 1 WHERE id IN (SELECT id FROM u LIMIT 1) RETURNING "t"."k"::text
             nothing of t
-                DELETE FROM t WHERE id = $1 RETURNING "t"."k"
+                DELETE FROM t WHERE id = $1 RETURNING "t"."k"::text
         "#]],
     );
 }
@@ -77,21 +77,21 @@ fn what_is_returned_already() {
         ],
         expect![[r#"
             id, name of users
-                INSERT INTO "users" ("name") VALUES ($1) RETURNING "users"."id", "users"."name", "users"."k"
+                INSERT INTO "users" ("name") VALUES ($1) RETURNING "users"."id", "users"."name", "users"."k"::text
             id, k, a of t
-                DELETE FROM t RETURNING id, (k) AS renamed, t.a b, "t"."k"
+                DELETE FROM t RETURNING id, (k) AS renamed, t.a b, "t"."k"::text
             * of t
-                UPDATE t SET a = 1 RETURNING *, "t"."k"
+                UPDATE t SET a = 1 RETURNING *, "t"."k"::text
             *, id, ?? of t
-                UPDATE t SET a = 1 RETURNING t.*, id, other.*, "t"."k"
+                UPDATE t SET a = 1 RETURNING t.*, id, other.*, "t"."k"::text
             id, ?, ? of t
-                UPDATE s.t SET a = 1 RETURNING s.t.id, u.t.id, x.id, "t"."k"
+                UPDATE s.t SET a = 1 RETURNING s.t.id, u.t.id, x.id, "t"."k"::text
             ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? of t
-                DELETE FROM t RETURNING a + 1, lower(b), $1, 'x', nextval('s'), a::text, (SELECT 1), a[1], current_user, user, current_schema, localtimestamp, "t"."k"
+                DELETE FROM t RETURNING a + 1, lower(b), $1, 'x', nextval('s'), a::text, (SELECT 1), a[1], current_user, user, current_schema, localtimestamp, "t"."k"::text
             a, ? of t
-                INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a, excluded.b, "t"."k"
+                INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a, excluded.b, "t"."k"::text
             ?, ?, ??, old of t
-                DELETE FROM t RETURNING old.id, new.id, old.*, old, "t"."k"
+                DELETE FROM t RETURNING old.id, new.id, old.*, old, "t"."k"::text
         "#]],
     );
 }
@@ -110,15 +110,15 @@ fn the_name_that_qualifies_columns() {
         ],
         expect![[r#"
             id, ? of u
-                UPDATE Users AS U SET a = 1 RETURNING u.id, users.id, "u"."k"
+                UPDATE Users AS U SET a = 1 RETURNING u.id, users.id, "u"."k"::text
             nothing of x
-                DELETE FROM public.users x RETURNING "x"."k"
+                DELETE FROM public.users x RETURNING "x"."k"::text
             nothing of x
-                INSERT INTO t AS x (a) VALUES (1) RETURNING "x"."k"
+                INSERT INTO t AS x (a) VALUES (1) RETURNING "x"."k"::text
             nothing of Odd "one"
-                UPDATE "Odd ""one""" SET a = 1 RETURNING "Odd ""one"""."k"
+                UPDATE "Odd ""one""" SET a = 1 RETURNING "Odd ""one"""."k"::text
             nothing of Select
-                UPDATE s."T" AS "Select" SET a = 1 RETURNING "Select"."k"
+                UPDATE s."T" AS "Select" SET a = 1 RETURNING "Select"."k"::text
         "#]],
     );
 }
@@ -134,11 +134,11 @@ fn ctes_that_only_read() {
         ],
         expect![[r#"
             nothing of t
-                WITH s AS (SELECT id FROM u) DELETE FROM t WHERE id IN (SELECT id FROM s) RETURNING "t"."k"
+                WITH s AS (SELECT id FROM u) DELETE FROM t WHERE id IN (SELECT id FROM s) RETURNING "t"."k"::text
             id of t
-                WITH s AS (SELECT id FROM u) INSERT INTO t SELECT * FROM s RETURNING id, "t"."k"
+                WITH s AS (SELECT id FROM u) INSERT INTO t SELECT * FROM s RETURNING id, "t"."k"::text
             nothing of t
-                WITH RECURSIVE s AS (SELECT 1) UPDATE t SET a = 1 RETURNING "t"."k"
+                WITH RECURSIVE s AS (SELECT 1) UPDATE t SET a = 1 RETURNING "t"."k"::text
         "#]],
     );
 }
@@ -149,15 +149,15 @@ fn the_end_of_the_text() {
         |sql: &str| plan(Dialect::Postgres, sql).returning().map(|r| r.extend(sql, &["k"]));
     assert_eq!(
         extended("DELETE FROM t ; ;\n").unwrap(),
-        "DELETE FROM t RETURNING \"t\".\"k\" ; ;\n"
+        "DELETE FROM t RETURNING \"t\".\"k\"::text ; ;\n"
     );
     assert_eq!(
         extended("/* why */ DELETE FROM t -- all of it\n WHERE true \t\r\n").unwrap(),
-        "/* why */ DELETE FROM t -- all of it\n WHERE true RETURNING \"t\".\"k\" \t\r\n",
+        "/* why */ DELETE FROM t -- all of it\n WHERE true RETURNING \"t\".\"k\"::text \t\r\n",
     );
     assert_eq!(
         extended("DELETE FROM t WHERE a = ';  '").unwrap(),
-        "DELETE FROM t WHERE a = ';  ' RETURNING \"t\".\"k\"",
+        "DELETE FROM t WHERE a = ';  ' RETURNING \"t\".\"k\"::text",
     );
     for sql in ["DELETE FROM t -- all", "DELETE FROM t /* all */ ;", "DELETE FROM t; -- all\n"] {
         assert_eq!(extended(sql), None, "{sql}");
@@ -223,7 +223,7 @@ fn rows_as_they_were() {
     };
     assert_eq!(
         extended(Dialect::Postgres, "UPDATE t AS x SET k = 1 RETURNING a").unwrap(),
-        r#"UPDATE t AS x SET k = 1 RETURNING a, "x"."k", "x"."id", "old"."k""#,
+        r#"UPDATE t AS x SET k = 1 RETURNING a, "x"."k"::text, "x"."id"::text, "old"."k"::text"#,
     );
     assert_eq!(extended(Dialect::Postgres, "UPDATE old SET k = 1"), None);
     assert_eq!(extended(Dialect::Postgres, "UPDATE t AS New SET k = 1"), None);

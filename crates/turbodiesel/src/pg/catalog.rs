@@ -242,6 +242,15 @@ struct Callable {
     volatility: String,
 }
 
+/// `RETURNING old.column` came with PostgreSQL 18.
+const VERSION: &str = "SELECT current_setting('server_version_num')::int >= 180000 AS returns_old";
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Bool)]
+    returns_old: bool,
+}
+
 pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
     // The signature is taken first: a change between the two is noticed by the next check.
     let Signature { objects, search_path, .. } = signature(raw).await?;
@@ -252,7 +261,9 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
     let mut relations = relations(&names, rows, links);
     tables::load(raw, &names, &mut relations).await?;
     let callables: Vec<Callable> = diesel::sql_query(CALLABLES).load(raw).await?;
+    let Version { returns_old } = diesel::sql_query(VERSION).get_result(raw).await?;
     let mut catalog = Catalog {
+        returns_old,
         objects,
         search_path,
         system_schemas: SYSTEM_SCHEMAS,
