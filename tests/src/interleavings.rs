@@ -252,6 +252,49 @@ async fn a_flight_from_before_a_write_is_not_joined_after_it() {
     assert_eq!(after.0, "Eve", "{} and {}", before.1, after.1);
 }
 
+/// Nor one that began while the write was under way.
+#[tokio::test]
+async fn a_flight_from_beside_a_write_is_not_joined_after_it() {
+    let mut stage = Stage::with(&format!("{HELD}{HELD_WRITES}")).await;
+    stage.hold(COMMIT).await;
+    stage.hold(READ).await;
+    let mut write = rename(&stage.db, "Eve");
+    stage.until_held(COMMIT, &mut write).await;
+    let mut beside = held_read(&stage.db);
+    stage.until_held(READ, &mut beside).await;
+    stage.release(COMMIT).await;
+    write.await.unwrap();
+    let mut after = held_read(&stage.db);
+    assert!((&mut after).now_or_never().is_none());
+    stage.release(READ).await;
+    let (beside, after) = futures_util::join!(beside, after);
+    assert_eq!(after.0, "Eve", "{} and {}", beside.1, after.1);
+}
+
+/// Nor one that began beside a statement which failed, after it had committed a part of its work.
+#[tokio::test]
+async fn a_flight_from_beside_a_write_that_failed_half_way() {
+    let half = "CREATE PROCEDURE half() LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock_shared(2); UPDATE users SET name = ''Eve'' WHERE id = 1;
+         COMMIT; PERFORM 1 / 0; END';";
+    let mut stage = Stage::with(&format!("{HELD}{half}")).await;
+    stage.hold(WRITE).await;
+    stage.hold(READ).await;
+    let db = stage.db.clone();
+    let mut call =
+        Box::pin(async move { diesel::sql_query("CALL half()").execute(&mut &db).await });
+    stage.until_held(WRITE, &mut call).await;
+    let mut beside = held_read(&stage.db);
+    stage.until_held(READ, &mut beside).await;
+    stage.release(WRITE).await;
+    call.await.unwrap_err();
+    let mut after = held_read(&stage.db);
+    assert!((&mut after).now_or_never().is_none());
+    stage.release(READ).await;
+    let (beside, after) = futures_util::join!(beside, after);
+    assert_eq!(after.0, "Eve", "{} and {}", beside.1, after.1);
+}
+
 /// redis-py #2624: the answer of a cancelled command is taken for that of the next.
 #[tokio::test]
 async fn an_answer_that_nobody_waits_for_is_not_anothers() {

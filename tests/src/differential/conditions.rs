@@ -49,8 +49,8 @@ pub(super) fn condition(
         18 => format!("{c} IS {}", spelt(rng)),
         19 if kind.is_text() => match rng.u8(0..3) {
             0 => format!("lower({c}) = lower({})", spelt(rng)),
-            1 if postgres => format!("{c} = {} COLLATE \"C\"", spelt(rng)),
-            1 => format!("{c} = {} COLLATE NOCASE", spelt(rng)),
+            1 if postgres => format!("{c} = ({}) COLLATE \"C\"", spelt(rng)),
+            1 => format!("{c} = ({}) COLLATE NOCASE", spelt(rng)),
             _ => format!("CAST({c} AS text) = {}", binds.push(value(kind, n, dialect))),
         },
         19 if kind.is_integer() => match rng.u8(0..3) {

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use super::statement::Class;
 
-/// The part of the untouched answers that must survive, once invalidation is by value.
-pub(super) const FLOOR: f64 = 0.95;
+/// The part of the untouched answers that must survive.
+const FLOOR: f64 = 0.95;
 
-/// Whether the floor is asserted.
-pub(super) const IS_ASSERTED: bool = false;
+/// Fewer than this are no measure.
+const FEWEST: usize = 1000;
 
 /// Answers that depend on the rows with one value of a key, none of which a write has touched: those
 /// that were still served after it, and all.
@@ -25,16 +25,14 @@ impl Precision {
         *all += 1;
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
-        for (class, (kept, all)) in &other.0 {
-            let sum = self.0.entry(*class).or_default();
-            sum.0 += kept;
-            sum.1 += all;
-        }
+    /// Whether enough survived.
+    pub(super) fn is_enough(&self) -> bool {
+        let all: usize = self.0.values().map(|(_, all)| all).sum();
+        all < FEWEST || self.rate() >= FLOOR
     }
 
     /// The part that survived; 1 if there was none.
-    pub(super) fn rate(&self) -> f64 {
+    fn rate(&self) -> f64 {
         let (kept, all) = self.0.values().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
         rate(kept, all)
     }

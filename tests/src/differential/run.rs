@@ -48,14 +48,16 @@ pub(super) struct Failure {
     outcome: Outcome,
     served: Answer,
     fresh: Answer,
+    explanation: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { step, query, outcome, served, fresh } = self;
+        let Self { step, query, outcome, served, fresh, explanation } = self;
         write!(
             f,
-            "after step {step}, query {query} ({outcome}):\n    served: {served}\n    fresh: {fresh}"
+            "after step {step}, query {query} ({outcome}):\n    served: {served}\n    \
+             fresh: {fresh}\n{explanation}"
         )
     }
 }
@@ -86,7 +88,9 @@ pub(super) async fn run<B: Side>(history: &History, tally: &mut Tally) -> Result
                 let survived = checked.hits[query];
                 bench.tally.precision.count(write.class, survived);
                 if !survived && super::is_verbose() {
-                    println!("in vain: {index}. {step} → {}", history.queries[query].statement);
+                    let query = &history.queries[query].statement;
+                    let ended_by = db.explain(query).unwrap().last_ended_by;
+                    println!("in vain: {index}. {step} → {query}, by {ended_by:?}");
                 }
             }
         }
@@ -145,6 +149,13 @@ impl<B: Side> Bench<'_, B> {
         let is_hit = |outcome: &Option<Outcome>| {
             matches!(outcome, Some(Outcome::Hit(_) | Outcome::Stale(_)))
         };
+        if step == 0 && super::is_verbose() {
+            for (query, outcome) in self.queries.iter().zip(&outcomes) {
+                if let Some(Outcome::Bypass(reason)) = outcome {
+                    println!("not cached, {reason}: {}", query.statement);
+                }
+            }
+        }
         let hits: Vec<bool> = outcomes.iter().map(is_hit).collect();
         let missed: Vec<usize> =
             all.into_iter().filter(|index| outcomes[*index] == Some(Outcome::Miss)).collect();
@@ -185,7 +196,8 @@ impl<B: Side> Bench<'_, B> {
             // An error may come from a row that the answer does not depend on, so it is none.
             let Some(fresh) = fresh else { continue };
             if !served.same(&fresh, self.queries[query].ordered) {
-                return Err(Failure { step, query, outcome, served, fresh });
+                let explanation = db.explain(&self.queries[query].statement).unwrap().to_string();
+                return Err(Failure { step, query, outcome, served, fresh, explanation });
             }
         }
         Ok(outcomes)
