@@ -202,7 +202,7 @@ impl Shop<'_> {
 fn ceiling(Mix { writes, .. }: Mix, rate: f64, ideal: &Turn) -> f64 {
     let read_time = rate * ideal.held_time() + (1.0 - rate) * ideal.not_held_time();
     let nanoseconds = (1.0 - writes) * read_time + writes * ideal.write_time();
-    f64::from(TASKS) * 1e9 / nanoseconds
+    TASKS as f64 * 1e9 / nanoseconds
 }
 
 impl Case {

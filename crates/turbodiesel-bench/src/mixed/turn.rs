@@ -19,7 +19,7 @@ use crate::mixed::{
 };
 
 /// How many tasks ask at the same time; fewer than the pools have connections.
-pub(crate) const TASKS: u32 = 8;
+pub(crate) const TASKS: usize = 8;
 
 /// How long the turns are.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ pub(crate) async fn run<C: Contender>(
     pace: Pace,
 ) -> Result<Turn> {
     let scene = Arc::new(Scene { contender, ideal: IdealCache::new(), checker: Checker::new() });
-    let loads = (0..TASKS).map(|task| Load::new(mix, task.into())).collect();
+    let loads = (0..TASKS).map(|task| Load::new(mix, task as u64)).collect();
     let (_, _, loads) = spell(&scene, loads, pace.warm_up).await?;
     let database_reads = scene.contender.database_reads();
     let (elapsed, tally, _) = spell(&scene, loads, pace.measured).await?;
@@ -177,15 +177,26 @@ impl<C: Contender> Scene<C> {
 
 /// Compares everything that was ever asked for with what the database holds, now that nobody
 /// writes. Returns how many answers differ.
-async fn wrong_when_quiet<C: Contender>(scene: &Scene<C>, database: &Database) -> Result<u64> {
+async fn wrong_when_quiet<C: Contender>(scene: &Arc<Scene<C>>, database: &Database) -> Result<u64> {
     if !C::ANSWERS {
         return Ok(0);
     }
-    let truth = Truth::read(database).await?;
+    let truth = Arc::new(Truth::read(database).await?);
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let (scene, truth) = (Arc::clone(scene), Arc::clone(&truth));
+        tasks.spawn(async move {
+            let mut wrong = 0;
+            for read in scene.ideal.ever_read().into_iter().skip(task).step_by(TASKS) {
+                let answer = scene.contender.read(read, false).await?;
+                wrong += u64::from(answer != truth.answer(read));
+            }
+            anyhow::Ok(wrong)
+        });
+    }
     let mut wrong = 0;
-    for read in scene.ideal.ever_read() {
-        let answer = scene.contender.read(read, false).await?;
-        wrong += u64::from(answer != truth.answer(read));
+    while let Some(task) = tasks.join_next().await {
+        wrong += task??;
     }
     Ok(wrong)
 }
