@@ -398,3 +398,35 @@ async fn a_key_that_changes_its_type_does_not_fail_the_next_write() {
     database.batch_execute("ALTER TABLE orders ALTER customer TYPE bigint").unwrap();
     insert("f").execute(&mut connection).await.unwrap();
 }
+
+/// The row is deleted from one partition, the other one refuses it, and nothing is returned.
+#[tokio::test]
+async fn a_row_that_is_lost_on_its_way_to_another_partition() {
+    let (_database, db) = open_with(
+        "CREATE TABLE p (id integer PRIMARY KEY, customer integer) PARTITION BY RANGE (id);
+         CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (10);
+         CREATE TABLE high PARTITION OF p FOR VALUES FROM (10) TO (20);
+         CREATE INDEX ON p (customer);
+         CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER swallow BEFORE INSERT ON high FOR EACH ROW EXECUTE FUNCTION swallow();
+         INSERT INTO p VALUES (1, 5);",
+    )
+    .await;
+    let questions = ["SELECT count(*)::text AS answer FROM p WHERE customer = 5"];
+    let ended =
+        ended(&db, &questions, async |db| execute(db, "UPDATE p SET id = 11 WHERE id = 1").await)
+            .await;
+    assert_eq!(ended, [ENDED]);
+}
+
+/// What a write asks for beside the caller's wishes may be gone: that fails one write at most.
+#[tokio::test]
+async fn a_key_that_is_gone_fails_one_write() {
+    let (database, db) = open().await;
+    let insert = async |sql: &str| diesel::sql_query(sql).execute(&mut &db).await;
+    insert("INSERT INTO orders (customer, code) VALUES (1, 'e')").await.unwrap();
+    database.batch_execute("ALTER TABLE orders RENAME customer TO client").unwrap();
+    let renamed = "INSERT INTO orders (client, code) VALUES (1, 'f')";
+    let _ = insert(renamed).await;
+    insert("INSERT INTO orders (client, code) VALUES (1, 'g')").await.unwrap();
+}

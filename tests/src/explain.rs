@@ -1,7 +1,7 @@
 //! What is said of a query when somebody asks why.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use turbodiesel::{Bypass, Tier, Verdict};
 
 use crate::support::{open, open_with, users};

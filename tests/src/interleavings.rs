@@ -85,11 +85,10 @@ impl Stage {
                 tokio::task::yield_now().await;
             }
         };
-        let deadline = Duration::from_secs(20);
+        let waiting = tokio::time::timeout(Duration::from_secs(20), waiting);
         tokio::select! {
             output = future => panic!("it was not held at {point}: {output:?}"),
-            () = waiting => {}
-            () = tokio::time::sleep(deadline) => panic!("it never came to {point}"),
+            waited = waiting => assert!(waited.is_ok(), "it never came to {point}"),
         }
     }
 }

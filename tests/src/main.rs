@@ -13,6 +13,7 @@ mod functions;
 mod interleavings;
 mod invalidation;
 mod northwind;
+mod outcomes;
 mod pg_types;
 mod reading;
 mod sessions;

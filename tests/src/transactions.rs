@@ -444,3 +444,29 @@ async fn an_open_transaction_is_not_returned_to_the_pool() {
     drop(connection);
     assert_eq!(ann(&db).await.0, "Ann", "rolled back with its connection");
 }
+
+/// Not only the rows change but what writes to them do.
+#[tokio::test]
+async fn a_schema_that_changes_in_a_transaction_counts_from_its_commit() {
+    let (_database, db) = crate::support::open_with(
+        "CREATE TABLE log (name text);
+         CREATE FUNCTION copy() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO log VALUES (NEW.name); RETURN NEW; END $$;",
+    )
+    .await;
+    db.transaction::<_, diesel::result::Error, _>(async |connection| {
+        diesel::sql_query(
+            "CREATE TRIGGER copy AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION copy()",
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let log = "SELECT count(*)::text AS answer FROM log";
+    crate::support::assert_cached(&db, log).await;
+    let renamed = diesel::update(users::table.find(1)).set(users::name.eq("Eve"));
+    renamed.execute(&mut &db).await.unwrap();
+    crate::support::compare(&db, log).await;
+}

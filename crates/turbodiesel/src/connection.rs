@@ -209,8 +209,8 @@ impl<B: Backend> Connection<B> {
         if effect != Effect::Nothing {
             self.db.0.causes.remember(cause, &shape.sql);
         }
-        let exact = effect == write::effect(&self.db, &shape);
-        let learning = if exact {
+        let is_known = matches!(effect, Effect::Slots(_));
+        let learning = if is_known && effect == write::effect(&self.db, &shape) {
             let binds = statement.binds();
             let expectation = write::expectation(&self.db, &shape, binds, false);
             let Expectation { slots, unlearnt, learning } = expectation;

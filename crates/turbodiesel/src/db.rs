@@ -173,7 +173,7 @@ impl<B: Backend> Db<B> {
         self.handle().explain(query)
     }
 
-    /// Forgets every answer that depends on a table, and on nothing finer.
+    /// Forgets every answer that depends on a table or on some of its rows.
     ///
     /// For writes that turbodiesel cannot see: by other programs, by hand. A view stands for the
     /// tables behind it.
@@ -188,8 +188,8 @@ impl<B: Backend> Db<B> {
     }
 
     /// Forgets every answer that depends on a tag: one that handles were given with
-    /// [`Handle::depends_on`], or a table's, with what follows from writing it. Answers depend on whole
-    /// tables in this version, so a column or value of a table stands for the table.
+    /// [`Handle::depends_on`], or a table's, with what follows from writing it. A column or value of a
+    /// table stands for the table: whoever wrote it unseen may have changed the rows' other keys.
     pub fn invalidate(&self, tag: &Tag) {
         let of_table = match tag {
             Tag::All => Some(Effect::Everything { schema: false }),

@@ -15,8 +15,12 @@ use diesel_async::{AsyncConnection, TransactionManager, pooled_connection::Poola
 use turbodiesel_core::{Clock, Nanos};
 
 use crate::{
-    backend::Backend, catalog::SearchPath, config::PoolSettings, error::Error,
-    keeper::CatalogKeeper, settle::{Process, Trace},
+    backend::Backend,
+    catalog::SearchPath,
+    config::PoolSettings,
+    error::Error,
+    keeper::CatalogKeeper,
+    settle::{Process, Trace},
 };
 
 /// A connection checked out of the pool, for as long as it lives.

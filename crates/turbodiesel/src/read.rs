@@ -160,7 +160,11 @@ pub(crate) fn look_up<B: Backend>(
     };
     let slots = slots(db, readable, options, captured);
     match db.0.cache.lookup(&request(captured.identity.key(), readable, options, &slots)) {
-        Lookup::Hit { value, outcome, refresh } => Found::Hit { answer: value, outcome, refresh },
+        Lookup::Hit { value, outcome, refresh } => {
+            // As in `miss`: a refresh must go by the slots of the current catalog's tags.
+            let is_current = db.0.keeper.current().number == resolution.edition;
+            Found::Hit { answer: value, outcome, refresh: refresh.filter(|_| is_current) }
+        }
         Lookup::Miss => Found::Miss,
         Lookup::Collision => Found::Bypass(Bypass::Collision),
     }

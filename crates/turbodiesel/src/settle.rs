@@ -8,10 +8,7 @@
 //! That a process is idle says nothing: what was sent may still be on its way to it. Nor does another
 //! server, which an address may lead to after a failover: there the time of the mark has to pass.
 
-use std::{
-    sync::Weak,
-    time::Duration,
-};
+use std::{sync::Weak, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},

@@ -10,7 +10,7 @@
 //! if they are not all known. So whatever a write touches, a read of it finds one of its tags changed.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -74,7 +74,7 @@ impl Values {
                     Scalar::Bind(index) => B::bind_value(binds, *index, self.kind),
                     Scalar::Literal(literal) => Some(literal.borrowed()),
                 };
-                value.map(|value| append(value)).is_some()
+                value.map(&mut append).is_some()
             }),
             PinSource::AnyBind(index) => {
                 B::bind_elements(binds, *index, self.kind, MOST_VALUES, &mut append)
@@ -320,7 +320,8 @@ impl WriteTags {
         for (target, known) in written.iter().zip(targets) {
             let Some(known) = known else { continue };
             let Some(relation) = catalog.relations.get(&known.table) else { continue };
-            let keys: HashMap<&str, PinType> = relation.pins().collect();
+            // In order, so that a statement is always extended alike.
+            let keys: BTreeMap<&str, PinType> = relation.pins().collect();
             for member in &known.family {
                 fixed.insert(Tag::Table(member.clone()));
                 // What is a key of this member alone is not followed.
@@ -429,6 +430,7 @@ fn touched<'t>(
     let stays = !target.set_columns.contains(key) && !known.assigned.contains(key);
     match known.action {
         _ if target.joined => Touched::Unknown,
+        Action::Update if known.moves && !matches!(named(), Touched::Named(_)) => Touched::Unknown,
         // A new row has no value before.
         Action::Insert => Touched::Returned,
         Action::Upsert if stays => Touched::Returned,

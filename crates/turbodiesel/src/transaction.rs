@@ -101,7 +101,8 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
                 for (slot, cause) in causes {
                     db.0.causes.note(cause, [slot]);
                 }
-                let mark = (effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
+                let mark =
+                    (effect != Effect::Nothing).then(|| db.0.mark(effect.slots().iter().copied()));
                 let changes_schema = effect.changes_schema();
                 let deadline = db.0.settings.mark_lifetime;
                 let commit = timeout(deadline, B::commit(checkout.start_control())).await;
@@ -113,8 +114,15 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
                         let committed = checkout.finish(Ok(()));
                         if let Some(mark) = mark {
                             let ended = Ended::Done;
-                            write::settle(&db.0, &mut checkout, edition, mark, changes_schema, ended)
-                                .await;
+                            write::settle(
+                                &db.0,
+                                &mut checkout,
+                                edition,
+                                mark,
+                                changes_schema,
+                                ended,
+                            )
+                            .await;
                         }
                         tell.send_replace(CommitOutcome::Committed);
                         (Some(checkout), committed)

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use diesel::{QueryResult, result::Error as DieselError};
+use diesel::{
+    QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
 use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
 use futures_core::future::BoxFuture;
 use turbodiesel_cache::{Slot, WriteMark};
@@ -126,7 +129,8 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     statement: S,
 ) -> QueryResult<S::Answer> {
     let edition = db.0.keeper.current().number;
-    let expectation = expectation(db, shape, statement.binds(), connection.tainted);
+    let elsewhere = connection.tainted || matches!(more, Effect::Everything { .. });
+    let expectation = expectation(db, shape, statement.binds(), elsewhere);
     let Expectation { slots, unlearnt, learning } = expectation;
     let changed = slots.iter().chain(more.slots()).copied();
     db.0.causes.remember(shape.cause(), &shape.sql);
@@ -164,7 +168,12 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
         (Ok(_), Some(learnt)) => Ended::Learnt(learnt),
         (Ok(_), None) => Ended::Done,
     };
-    let is_settled = settle(&db.0, connection, edition, mark, changes_schema, ended).await;
+    // It may have failed because it returned what the caller had not asked for: a column that is not
+    // there any more, or may not be read.
+    let suspects_catalog = learning.is_some()
+        && matches!(answer, Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)));
+    let checks = changes_schema || suspects_catalog;
+    let is_settled = settle(&db.0, connection, edition, mark, checks, ended).await;
     answer.map_err(|error| if is_settled { error } else { outcome_unknown(&error) })
 }
 
@@ -187,7 +196,7 @@ pub(crate) async fn settle<B: Backend>(
     connection: &mut Pooled<B>,
     edition: u64,
     mut mark: WriteMark,
-    changes_schema: bool,
+    checks_catalog: bool,
     ended: Ended,
 ) -> bool {
     if let Ended::Undone | Ended::Failed = ended {
@@ -195,11 +204,12 @@ pub(crate) async fn settle<B: Backend>(
         if connection.finish(Ok(settled)) != Ok(true) {
             connection.tainted = true;
             let trace = connection.trace(None);
+            let changes_schema = checks_catalog;
             db.lose(Lost { mark: Some(mark), trace, edition, changes_schema, tell: None });
             return false;
         }
     }
-    if changes_schema {
+    if checks_catalog {
         // Before the mark is lifted, so that nothing is kept under what the catalog was before.
         connection.check_catalog(&db.keeper).await;
     }

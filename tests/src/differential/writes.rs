@@ -410,14 +410,14 @@ impl<'a> Text<'a> {
             .columns
             .iter()
             .enumerate()
-            .filter(|(index, column)| !column.generated && !(table.serial && *index == 0))
+            .filter(|(index, column)| !(column.generated || table.serial && *index == 0))
             .map(|(_, column)| &*column.name)
             .collect();
         let select: Vec<String> = table
             .columns
             .iter()
             .enumerate()
-            .filter(|(index, column)| !column.generated && !(table.serial && *index == 0))
+            .filter(|(index, column)| !(column.generated || table.serial && *index == 0))
             .map(|(index, column)| match index {
                 0 if column.kind.is_integer() => format!("{} + 30", column.name),
                 _ if Some(index) == table.unique => "NULL".to_owned(),

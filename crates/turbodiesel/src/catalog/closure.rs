@@ -39,6 +39,9 @@ pub struct WrittenTarget {
     /// What is done to it: as the statement says, or [`Action::Replace`] where the table is declared
     /// to replace what conflicts.
     pub action: Action,
+    /// Whether a row may move to another partition, which may refuse it: it is deleted then, and not
+    /// among the rows that the statement returns.
+    pub moves: bool,
     /// Columns in which something else may be stored than the statement supplies, or that change
     /// without its naming them: set by triggers, generated.
     pub assigned: Columns,
@@ -185,12 +188,13 @@ impl<'a> Spread<'a> {
             return Some(None);
         }
         let family = self.catalog.family(&table);
-        let Change { assigned, replaces, .. } = self.follow(&table, &family, &write);
+        let Change { events, assigned, replaces, .. } = self.follow(&table, &family, &write);
+        let moves = target.action == Action::Update && events.delete;
         let action = match target.action {
             Action::Insert | Action::Upsert | Action::Update if replaces => Action::Replace,
             action => action,
         };
-        Some(Some(WrittenTarget { table, family, action, assigned }))
+        Some(Some(WrittenTarget { table, family, action, moves, assigned }))
     }
 
     /// Goes on until nothing is open: the tables reached, or `None` where nobody can say.

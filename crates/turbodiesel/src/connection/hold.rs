@@ -14,8 +14,8 @@ use turbodiesel_cache::Slot;
 
 use super::Connection;
 use crate::{
-    backend::Backend, db::Db, error::unable_to_send, pool::Checkout, shape::Effect, touched::Frames,
-    transaction::CommitOutcome,
+    backend::Backend, db::Db, error::unable_to_send, pool::Checkout, shape::Effect,
+    touched::Frames, transaction::CommitOutcome,
 };
 
 impl<B: Backend> Connection<B> {

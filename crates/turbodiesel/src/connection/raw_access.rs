@@ -63,6 +63,7 @@ impl<B: Backend> Connection<B> {
         R: Send,
     {
         self.reclaim().await?;
+        let edition = self.db.0.keeper.current().number;
         let effect = self.declared(touches)?;
         self.frames().add(&effect);
         // It may begin and end transactions as it likes.
@@ -70,7 +71,6 @@ impl<B: Backend> Connection<B> {
         let Self { db, slot, .. } = self;
         let checkout = slot.as_mut().ok_or_else(lost)?;
         checkout.tainted = true;
-        let edition = db.0.keeper.current().number;
         let mark = db.0.mark(effect.slots().iter().copied());
         let result = function(checkout.start_control()).await;
         let result = checkout.finish(result);

@@ -42,6 +42,7 @@ impl Connection<Pg> {
     }
 
     async fn load_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
+        let edition = self.db.0.keeper.current().number;
         let effect = self.pipelined_effect(&captured)?;
         if effect == Effect::Nothing {
             return self.read_pipelined(captured).await;
@@ -49,7 +50,7 @@ impl Connection<Pg> {
         let shape = Arc::clone(&captured.shape);
         let query = captured.into_query();
         let rows: Vec<PgRow> = self
-            .write_pipelined(&shape, &effect, async |mut raw: &AsyncPgConnection| {
+            .write_pipelined(&shape, (edition, &effect), async |mut raw: &AsyncPgConnection| {
                 let rows = AsyncConnectionCore::load(&mut raw, query).await?;
                 rows.map_ok(PgRow::live).try_collect().await
             })
@@ -92,10 +93,11 @@ impl Connection<Pg> {
     }
 
     async fn execute_pipelined(&self, captured: Captured<Pg>) -> QueryResult<usize> {
+        let edition = self.db.0.keeper.current().number;
         let effect = self.pipelined_effect(&captured)?;
         let shape = Arc::clone(&captured.shape);
         let query = captured.into_query();
-        self.write_pipelined(&shape, &effect, async |mut raw: &AsyncPgConnection| {
+        self.write_pipelined(&shape, (edition, &effect), async |mut raw: &AsyncPgConnection| {
             AsyncConnectionCore::execute_returning_count(&mut raw, query).await
         })
         .await
@@ -106,7 +108,7 @@ impl Connection<Pg> {
     async fn write_pipelined<R>(
         &self,
         shape: &Shape<Pg>,
-        effect: &Effect,
+        (edition, effect): (u64, &Effect),
         statement: impl AsyncFnOnce(&AsyncPgConnection) -> QueryResult<R>,
     ) -> QueryResult<R> {
         let db = &self.db;
@@ -116,7 +118,6 @@ impl Connection<Pg> {
             self.frames().attribute(shape.cause(), effect.slots());
         }
         self.frames().add(effect);
-        let edition = db.0.keeper.current().number;
         let mark = (publishes && *effect != Effect::Nothing).then(|| {
             db.0.causes.note(shape.cause(), effect.slots().iter().copied());
             db.0.mark(effect.slots().iter().copied())
@@ -134,7 +135,13 @@ impl Connection<Pg> {
                 && (&mut &*raw).batch_execute("").await.is_err()
             {
                 let trace = checkout.trace(None);
-                db.0.lose(Lost { mark: Some(mark), trace, edition, changes_schema: false, tell: None });
+                db.0.lose(Lost {
+                    mark: Some(mark),
+                    trace,
+                    edition,
+                    changes_schema: false,
+                    tell: None,
+                });
                 return Err(outcome_unknown(error));
             }
             mark.committed();

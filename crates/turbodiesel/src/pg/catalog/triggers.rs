@@ -118,10 +118,13 @@ fn body(row: &TriggerRow, catalog: &Catalog) -> Option<TriggerBody> {
             let elsewhere = settings.iter().any(|setting| !keeps_path(setting, catalog));
             // A function of a row may be called as if it were its column.
             let source = row.source.to_lowercase();
-            let may_call = |(name, volatility): (&Box<str>, &Volatility)| {
+            let may_call = |name: &str, volatility: &Volatility| {
                 *volatility == Volatility::Writing && source.contains(&name.to_lowercase())
             };
-            if row.looks_elsewhere || elsewhere || catalog.row_functions.iter().any(may_call) {
+            if row.looks_elsewhere
+                || elsewhere
+                || catalog.row_functions.iter().any(|(name, volatility)| may_call(name, volatility))
+            {
                 return None;
             }
             let plpgsql::Body { statements, assigns } = plpgsql::read(&row.source)?;
