@@ -14,12 +14,12 @@ async fn a_query_by_key() {
     assert_eq!(before.verdict, Verdict::Cached { tier: Tier::L1 });
     assert_eq!(before.depends_on, ["public.users/id=?"]);
     assert!(before.ends.is_empty());
-    assert!(before.held.is_none());
+    assert!(before.kept.is_none());
     assert_eq!(before.last_ended_by.as_deref(), Some("a change of the catalog"));
 
     let _: String = ann().get_result(&mut &db).await.unwrap();
-    let kept = db.explain(&ann()).unwrap();
-    assert!(kept.held.is_some_and(|held| held.bytes > 0 && !held.expires_in.is_zero()));
+    let warm = db.explain(&ann()).unwrap();
+    assert!(warm.kept.is_some_and(|entry| entry.bytes > 0 && !entry.expires_in.is_zero()));
 
     let update = diesel::update(users::table.find(1)).set(users::name.eq("Eve"));
     let explained = db.explain(&update).unwrap();
@@ -28,7 +28,7 @@ async fn a_query_by_key() {
     assert_eq!(explained.ends, ["public.users", "public.users/id=?", "public.users/team=?"]);
     update.execute(&mut &db).await.unwrap();
     let ended = db.explain(&ann()).unwrap();
-    assert!(ended.held.is_none());
+    assert!(ended.kept.is_none());
     assert_eq!(ended.last_ended_by.as_deref(), Some(&*explained.sql));
     let text = ended.to_string();
     assert!(text.contains("last ended by UPDATE"), "{text}");

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::Serialize;
 use turbodiesel_core::{Fingerprint, Nanos, Outcome, Tier, Weigh};
 
 use crate::{
@@ -38,7 +39,8 @@ pub struct Read<'a> {
 }
 
 /// An answer that is kept and may be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Kept {
     /// Since the database was asked for it.
     pub age: Duration,

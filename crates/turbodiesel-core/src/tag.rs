@@ -78,6 +78,19 @@ impl PinValue {
     }
 }
 
+impl PinRef<'_> {
+    /// The value, with a text of its own.
+    #[must_use]
+    pub fn into_owned(self) -> PinValue {
+        match self {
+            PinRef::Int(value) => PinValue::Int(value),
+            PinRef::Bool(value) => PinValue::Bool(value),
+            PinRef::Uuid(value) => PinValue::Uuid(value),
+            PinRef::Text(value) => PinValue::Text(value.into()),
+        }
+    }
+}
+
 /// A unit of invalidation: reads depend on tags, writes change them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tag {

@@ -1,12 +1,13 @@
 //! Why a query is answered as it is: for people, on demand.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use diesel::{
     QueryResult,
     query_builder::{QueryFragment, QueryId},
 };
 use serde::Serialize;
+use turbodiesel_cache::Kept;
 use turbodiesel_core::{Bypass, Tier};
 
 use crate::{
@@ -55,7 +56,7 @@ pub struct Explanation {
     /// or at any (`t/k=*`), and `*` for everything.
     pub ends: Vec<String>,
     /// The answer that is kept and would be served.
-    pub held: Option<Held>,
+    pub kept: Option<Kept>,
     /// What changed one of its tags last: a statement, a change of the catalog, or the application.
     pub last_ended_by: Option<Box<str>>,
 }
@@ -79,18 +80,6 @@ pub enum Verdict {
     },
 }
 
-/// An answer that is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Held {
-    /// Since the database was asked for it.
-    pub age: Duration,
-    /// Until it is too old.
-    pub expires_in: Duration,
-    /// What it weighs, all in all.
-    pub bytes: u64,
-}
-
 impl Explanation {
     pub(crate) fn of<B: Backend, Q>(
         db: &Db<B>,
@@ -108,7 +97,7 @@ impl Explanation {
             verdict: verdict(db, options, &resolution),
             depends_on: Vec::new(),
             ends: ends(&resolution),
-            held: None,
+            kept: None,
             last_ended_by: None,
         };
         if let Ok(readable) = &resolution.read {
@@ -117,11 +106,7 @@ impl Explanation {
             let cause = db.0.causes.last(&db.0.stamps, &slots);
             explanation.last_ended_by = cause.map(|statement| (*statement).into());
             let is_cached = matches!(explanation.verdict, Verdict::Cached { .. });
-            explanation.held = kept.filter(|_| is_cached).map(|kept| Held {
-                age: kept.age,
-                expires_in: kept.expires_in,
-                bytes: kept.bytes,
-            });
+            explanation.kept = kept.filter(|_| is_cached);
         }
         Ok(explanation)
     }
@@ -146,7 +131,7 @@ fn ends(resolution: &Resolution) -> Vec<String> {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sql, plan, verdict, depends_on, ends, held, last_ended_by } = self;
+        let Self { sql, plan, verdict, depends_on, ends, kept, last_ended_by } = self;
         writeln!(f, "{sql}")?;
         for line in plan.lines() {
             writeln!(f, "  {line}")?;
@@ -164,9 +149,9 @@ impl fmt::Display for Explanation {
         if !ends.is_empty() {
             write!(f, "\nends {}", ends.join(", "))?;
         }
-        if let Some(Held { age, expires_in, bytes }) = held {
-            let (age, left) = (age.as_secs_f64(), expires_in.as_secs_f64());
-            write!(f, "\nkept: {age:.1} s old, expires in {left:.1} s, {bytes} bytes")?;
+        if let Some(kept) = kept {
+            let (age, left) = (kept.age.as_secs_f64(), kept.expires_in.as_secs_f64());
+            write!(f, "\nkept: {age:.1} s old, expires in {left:.1} s, {} bytes", kept.bytes)?;
         }
         if let Some(statement) = last_ended_by {
             write!(f, "\nlast ended by {statement}")?;

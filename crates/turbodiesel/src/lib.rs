@@ -70,7 +70,7 @@ mod touched;
 mod transaction;
 mod write;
 
-pub use turbodiesel_cache::{CacheStats, TierStats};
+pub use turbodiesel_cache::{CacheStats, Kept, TierStats};
 pub use turbodiesel_core::{
     Bypass, Clock, ManualClock, MonotonicClock, Outcome, PinValue, TableName, Tag, Tier,
 };
@@ -98,7 +98,7 @@ pub use self::{
     connection::{Connection, Touches},
     db::Db,
     error::{Error, is_outcome_unknown},
-    explain::{Explanation, Held, Verdict},
+    explain::{Explanation, Verdict},
     handle::Handle,
     pg::{PgField, PgRow, TransactionBuilder},
     read::Load,

@@ -162,8 +162,8 @@ pub(crate) fn look_up<B: Backend>(
     match db.0.cache.lookup(&request(captured.identity.key(), readable, options, &slots)) {
         Lookup::Hit { value, outcome, refresh } => {
             // As in `miss`: a refresh must go by the slots of the current catalog's tags.
-            let is_current = db.0.keeper.current().number == resolution.edition;
-            Found::Hit { answer: value, outcome, refresh: refresh.filter(|_| is_current) }
+            let is_current = |_: &_| db.0.keeper.current().number == resolution.edition;
+            Found::Hit { answer: value, outcome, refresh: refresh.filter(is_current) }
         }
         Lookup::Miss => Found::Miss,
         Lookup::Collision => Found::Bypass(Bypass::Collision),

@@ -57,7 +57,8 @@ impl Values {
         Some(Self { source, kind })
     }
 
-    /// Appends the slots of the values in each of these columns. False if a value cannot be told.
+    /// Appends the slots of the values in each of these columns. Appends nothing and returns false
+    /// if a value cannot be told.
     fn append<B: Internals>(
         &self,
         binds: &B::Binds,
@@ -65,10 +66,13 @@ impl Values {
         stamps: &Stamps,
         slots: &mut Slots,
     ) -> bool {
+        let before = slots.len();
         let mut append = |value: PinRef<'_>| {
-            slots.extend(columns.iter().map(|column| stamps.value_slot(*column, value)));
+            for column in columns {
+                slots.push(stamps.value_slot(*column, value));
+            }
         };
-        match &self.source {
+        let told = match &self.source {
             PinSource::OneOf(scalars) => scalars.iter().all(|scalar| {
                 let value = match scalar {
                     Scalar::Bind(index) => B::bind_value(binds, *index, self.kind),
@@ -79,7 +83,11 @@ impl Values {
             PinSource::AnyBind(index) => {
                 B::bind_elements(binds, *index, self.kind, MOST_VALUES, &mut append)
             }
+        };
+        if !told {
+            slots.truncate(before);
         }
+        told
     }
 }
 
@@ -172,13 +180,8 @@ impl ReadTags {
     pub(crate) fn slots<B: Internals>(&self, binds: &B::Binds, stamps: &Stamps) -> Slots {
         let mut slots = Slots::from_slice(&self.fixed);
         for PinnedRead { name: _, table, column, values } in &self.pinned {
-            let before = slots.len();
-            if values.append::<B>(binds, &[*column], stamps, &mut slots) {
-                slots.push(column.any());
-            } else {
-                slots.truncate(before);
-                slots.push(*table);
-            }
+            let told = values.append::<B>(binds, &[*column], stamps, &mut slots);
+            slots.push(if told { column.any() } else { *table });
         }
         slots
     }
@@ -365,9 +368,7 @@ impl WriteTags {
         let Expectation { slots, unlearnt, learning } = &mut expectation;
         slots.extend_from_slice(&self.fixed);
         for Told { key, values } in &self.told {
-            let before = slots.len();
             if !values.append::<B>(binds, &key.columns, stamps, slots) {
-                slots.truncate(before);
                 slots.extend(key.any());
             }
         }
@@ -481,7 +482,8 @@ impl Learning {
         let unreturned = keys.iter().zip(&now).filter(|(_, place)| place.is_none());
         let appended: Vec<&str> = unreturned.map(|((_, key), _)| &*key.name).collect();
         let replaced = keys.iter().filter(|(rowwise, _)| *rowwise == Rowwise::Replaced);
-        let old: Vec<&str> = replaced.map(|(_, key)| &*key.name).collect();
+        let replaced: Vec<Key> = replaced.map(|(_, key)| key.clone()).collect();
+        let old: Vec<&str> = replaced.iter().map(|key| &*key.name).collect();
         let extended = match old.is_empty() {
             true => Some(returning.extend(sql, &appended)),
             false => returning.extend_with_old(sql, &appended, &old),
@@ -491,10 +493,8 @@ impl Learning {
         let mut next = (0..appended).map(Place::Appended);
         let places: Vec<Place> =
             now.into_iter().filter_map(|place| place.or_else(|| next.next())).collect();
-        let before = keys.iter().filter(|(rowwise, _)| *rowwise == Rowwise::Replaced);
-        let before: Vec<_> = before.map(|(_, key)| key.clone()).collect();
         let keys = places.into_iter().zip(keys.into_iter().map(|(_, key)| key));
-        let keys = keys.chain(next.zip(before)).collect();
+        let keys = keys.chain(next.zip(replaced)).collect();
         let as_text = returning.appends_text();
         Ok(Some(Self { sql, appended, as_text, keys, bound }))
     }

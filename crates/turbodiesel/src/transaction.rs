@@ -113,16 +113,9 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
                     Ok(()) => {
                         let committed = checkout.finish(Ok(()));
                         if let Some(mark) = mark {
-                            let ended = Ended::Done;
-                            write::settle(
-                                &db.0,
-                                &mut checkout,
-                                edition,
-                                mark,
-                                changes_schema,
-                                ended,
-                            )
-                            .await;
+                            let (db, ended) = (&db.0, Ended::Done);
+                            write::settle(db, &mut checkout, edition, mark, changes_schema, ended)
+                                .await;
                         }
                         tell.send_replace(CommitOutcome::Committed);
                         (Some(checkout), committed)

@@ -138,11 +138,12 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     let mut mark = db.0.mark(changed);
     mark.expect(unlearnt.iter().copied());
     // A batch may have ended transactions on the way, and what is not understood anything.
+    let own = effect(db, shape);
     let is_undone = B::FAILED_IS_UNDONE
         && statement.binds().is_some()
         && more == Effect::Nothing
-        && matches!(effect(db, shape), Effect::Slots(_));
-    let changes_schema = effect(db, shape).changes_schema() || more.changes_schema();
+        && matches!(own, Effect::Slots(_));
+    let changes_schema = own.changes_schema() || more.changes_schema();
     db.0.counters.count_statement();
     let learn = Learn { learning: learning.as_deref(), stamps: &db.0.stamps, number: false };
     let run = statement.run(connection.start(), learn);
@@ -172,8 +173,10 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     // there any more, or may not be read.
     let suspects_catalog = learning.is_some()
         && matches!(answer, Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)));
-    let checks = changes_schema || suspects_catalog;
-    let is_settled = settle(&db.0, connection, edition, mark, checks, ended).await;
+    let is_settled = settle(&db.0, connection, edition, mark, changes_schema, ended).await;
+    if is_settled && suspects_catalog {
+        connection.check_catalog(&db.0.keeper).await;
+    }
     answer.map_err(|error| if is_settled { error } else { outcome_unknown(&error) })
 }
 
@@ -196,7 +199,7 @@ pub(crate) async fn settle<B: Backend>(
     connection: &mut Pooled<B>,
     edition: u64,
     mut mark: WriteMark,
-    checks_catalog: bool,
+    changes_schema: bool,
     ended: Ended,
 ) -> bool {
     if let Ended::Undone | Ended::Failed = ended {
@@ -204,12 +207,11 @@ pub(crate) async fn settle<B: Backend>(
         if connection.finish(Ok(settled)) != Ok(true) {
             connection.tainted = true;
             let trace = connection.trace(None);
-            let changes_schema = checks_catalog;
             db.lose(Lost { mark: Some(mark), trace, edition, changes_schema, tell: None });
             return false;
         }
     }
-    if checks_catalog {
+    if changes_schema {
         // Before the mark is lifted, so that nothing is kept under what the catalog was before.
         connection.check_catalog(&db.keeper).await;
     }

@@ -105,7 +105,8 @@ impl Internals for Pg {
         let field = row.get(column)?;
         match field.value() {
             None => Some(None),
-            Some(value) => values::owned(value.get_oid().get(), value.as_bytes(), kind).map(Some),
+            Some(value) => values::scalar(value.get_oid().get(), value.as_bytes(), kind)
+                .map(|value| Some(value.into_owned())),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Only where the type says that equality of values is what the database's `=` means: an `int4`
 //! compared with an `int8` column is, a `float8` or a `bpchar` is not.
 
-use turbodiesel_core::{PinRef, PinValue};
+use turbodiesel_core::PinRef;
 
 use crate::catalog::PinType;
 
@@ -25,16 +25,6 @@ pub(super) fn scalar(oid: u32, bytes: &[u8], kind: PinType) -> Option<PinRef<'_>
         (PinType::Uuid, UUID) => PinRef::Uuid(bytes.try_into().ok()?),
         (PinType::Text, TEXT | VARCHAR) => PinRef::Text(std::str::from_utf8(bytes).ok()?),
         _ => return None,
-    })
-}
-
-/// As [`scalar`], to be kept.
-pub(super) fn owned(oid: u32, bytes: &[u8], kind: PinType) -> Option<PinValue> {
-    Some(match scalar(oid, bytes, kind)? {
-        PinRef::Int(value) => PinValue::Int(value),
-        PinRef::Bool(value) => PinValue::Bool(value),
-        PinRef::Uuid(value) => PinValue::Uuid(value),
-        PinRef::Text(value) => PinValue::Text(value.into()),
     })
 }
 
@@ -103,6 +93,8 @@ fn word(bytes: &mut &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use turbodiesel_core::PinValue;
+
     use super::*;
 
     #[test]
@@ -142,11 +134,7 @@ mod tests {
     fn collect(oid: u32, bytes: &[u8], kind: PinType) -> Option<Vec<PinValue>> {
         let mut values = Vec::new();
         let told = elements(oid, bytes, kind, 2, &mut |value| {
-            values.push(match value {
-                PinRef::Int(value) => PinValue::Int(value),
-                PinRef::Text(value) => PinValue::Text(value.into()),
-                other => panic!("{other:?}"),
-            });
+            values.push(value.into_owned());
         });
         told.then_some(values)
     }
