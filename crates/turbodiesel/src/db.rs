@@ -313,7 +313,7 @@ impl<B: Backend> Inner<B> {
 
     /// What the current catalog says of a shape, and which edition of the catalog that is.
     pub(crate) fn resolution(&self, shape: &Shape<B>) -> Resolved {
-        shape.resolve(&self.keeper.current(), &self.stamps, &self.settings)
+        shape.resolve(&self.keeper, &self.stamps, &self.settings)
     }
 
     /// Marks what a write may change. Readers neither fill from now until the mark is lifted, nor

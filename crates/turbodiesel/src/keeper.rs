@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,8 @@ pub(crate) struct Edition {
 /// The current catalog.
 pub(crate) struct CatalogKeeper {
     current: ArcSwap<Edition>,
+    /// The number of the current edition, for the path of a hit, which needs no more of it.
+    number: AtomicU64,
     stamps: Arc<Stamps>,
     causes: Arc<Causes>,
     /// Held while the catalog is compared and loaded, so that an older one never replaces a newer.
@@ -47,7 +52,7 @@ pub(crate) struct CatalogKeeper {
 
 impl fmt::Debug for CatalogKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CatalogKeeper").field("edition", &self.current.load().number).finish()
+        f.debug_struct("CatalogKeeper").field("edition", &self.edition()).finish()
     }
 }
 
@@ -55,11 +60,18 @@ impl CatalogKeeper {
     /// Starts with an empty catalog, in which every table is unknown: nothing is cached, and every
     /// write invalidates everything.
     pub(crate) fn new(stamps: Arc<Stamps>, causes: Arc<Causes>) -> Self {
-        Self { current: ArcSwap::default(), stamps, causes, checking: Mutex::new(()) }
+        let (current, number) = (ArcSwap::default(), AtomicU64::default());
+        Self { current, number, stamps, causes, checking: Mutex::new(()) }
     }
 
     pub(crate) fn current(&self) -> Guard<Arc<Edition>> {
         self.current.load()
+    }
+
+    /// The number of the current edition.
+    #[inline]
+    pub(crate) fn edition(&self) -> u64 {
+        self.number.load(SeqCst)
     }
 
     /// Compares the catalog with the database's and loads it if it changed. The signature also says
@@ -115,12 +127,13 @@ impl CatalogKeeper {
     /// A new catalog invalidates everything: what an answer depends on may have changed with it.
     fn install(&self, catalog: Catalog) {
         let mut catalog = Some(catalog);
-        self.current.rcu(|current| {
+        let before = self.current.rcu(|current| {
             let catalog = catalog.take().unwrap_or_default();
             Edition { number: current.number + 1, catalog }
         });
-        // First the new catalog, then the invalidation: whoever takes stamps after the invalidation
-        // and still holds the old catalog notices by the edition's number.
+        // First the new catalog and its number, then the invalidation: whoever takes stamps after the
+        // invalidation and still holds the old catalog notices by the number.
+        self.number.fetch_max(before.number + 1, SeqCst);
         self.causes.note(Cause::CATALOG, [Slot::ALL]);
         self.stamps.change([Slot::ALL]);
     }

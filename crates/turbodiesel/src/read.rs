@@ -162,7 +162,7 @@ pub(crate) fn look_up<B: Backend>(
     match db.0.cache.lookup(&request(captured.identity.key(), readable, options, &slots)) {
         Lookup::Hit { value, outcome, refresh } => {
             // As in `miss`: a refresh must go by the slots of the current catalog's tags.
-            let is_current = |_: &_| db.0.keeper.current().number == resolution.edition;
+            let is_current = |_: &_| db.0.keeper.edition() == resolution.edition;
             Found::Hit { answer: value, outcome, refresh: refresh.filter(is_current) }
         }
         Lookup::Miss => Found::Miss,
@@ -211,7 +211,9 @@ fn slots<B: Backend>(
     captured: &Captured<B>,
 ) -> Slots {
     let mut slots = readable.tags.slots::<B>(captured.binds(), &db.0.stamps);
-    slots.extend_from_slice(options.tags.as_deref().unwrap_or_default());
+    if let Some(tags) = options.tags.as_deref() {
+        slots.extend_from_slice(tags);
+    }
     slots
 }
 
@@ -286,7 +288,7 @@ async fn miss<B: Backend>(
         };
         // The stamps are taken by now. If the catalog changed before they were, the tables that the
         // answer is kept under may be the wrong ones, and nothing would tell later.
-        if db.0.keeper.current().number == edition {
+        if db.0.keeper.edition() == edition {
             return lead_read(db, lead, captured).await;
         }
     }
@@ -384,7 +386,7 @@ impl LoneRead {
             let slots = slots(db, readable, options, captured);
             let snapshot = db.0.stamps.snapshot(slots.iter().copied());
             // As in `miss`: the stamps must be those of the current catalog's tables.
-            if db.0.keeper.current().number == resolution.edition {
+            if db.0.keeper.edition() == resolution.edition {
                 let tier = options.tier.unwrap_or(readable.tier);
                 return Ok(Self { slots, tier, max_age: options.max_age, snapshot });
             }

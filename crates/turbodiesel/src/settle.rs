@@ -141,7 +141,7 @@ impl<B: Backend> Inner<B> {
             if changes_schema && let Some(connection) = connection {
                 connection.check_catalog(&self.keeper).await;
             }
-            if self.keeper.current().number != edition {
+            if self.keeper.edition() != edition {
                 // Under a catalog that came meanwhile it may have written more.
                 self.stamps.change([Slot::ALL]);
             }

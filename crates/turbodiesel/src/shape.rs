@@ -24,7 +24,7 @@ use crate::{
     catalog::{Catalog, Volatility, WriteClosure},
     causes::Cause,
     config::Settings,
-    keeper::Edition,
+    keeper::{CatalogKeeper, Edition},
     options::ReadOptions,
     tags::{self, Learning, ReadTags, WriteTags},
 };
@@ -119,18 +119,20 @@ impl<B: Backend> Shape<B> {
         Cause::statement(self.number)
     }
 
-    /// The resolution under a catalog.
+    /// The resolution under the current catalog.
     pub(crate) fn resolve(
         &self,
-        edition: &Edition,
+        keeper: &CatalogKeeper,
         stamps: &Stamps,
         settings: &Settings,
     ) -> Resolved {
         let known = self.resolution.load();
-        if known.as_ref().is_some_and(|known| known.edition == edition.number) {
+        if known.as_ref().is_some_and(|known| known.edition == keeper.edition()) {
             return Resolved(known);
         }
-        let resolution = Some(Arc::new(resolve(&self.plan, &self.sql, edition, stamps, settings)));
+        let edition = keeper.current();
+        let resolution = resolve(&self.plan, &self.sql, &edition, stamps, settings);
+        let resolution = Some(Arc::new(resolution));
         self.resolution.store(resolution.clone());
         // Not what is stored now: a slower thread may have put back an older one.
         Resolved(Guard::from_inner(resolution))

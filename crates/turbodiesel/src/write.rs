@@ -128,7 +128,7 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     more: Effect,
     statement: S,
 ) -> QueryResult<S::Answer> {
-    let edition = db.0.keeper.current().number;
+    let edition = db.0.keeper.edition();
     let elsewhere = connection.tainted || matches!(more, Effect::Everything { .. });
     let expectation = expectation(db, shape, statement.binds(), elsewhere);
     let Expectation { slots, unlearnt, learning } = expectation;
@@ -215,7 +215,7 @@ pub(crate) async fn settle<B: Backend>(
         // Before the mark is lifted, so that nothing is kept under what the catalog was before.
         connection.check_catalog(&db.keeper).await;
     }
-    if db.keeper.current().number != edition {
+    if db.keeper.edition() != edition {
         // Under a catalog that came meanwhile it may have written more, and readers go by other keys.
         mark.add([Slot::ALL]);
     }

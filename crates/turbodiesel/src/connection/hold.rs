@@ -126,7 +126,7 @@ impl<B: Backend> Connection<B> {
     /// A transaction or savepoint has begun.
     pub(crate) fn begin_frame(&mut self) {
         if !self.in_frame() {
-            self.begun_under = self.db.0.keeper.current().number;
+            self.begun_under = self.db.0.keeper.edition();
             (self.number, self.told) = (None, None);
         }
         self.frames().begin();
@@ -171,7 +171,7 @@ impl<B: Backend> Connection<B> {
         let ours = depth.saturating_sub(usize::from(self.found_open));
         let ended = self.frames().settle(ours);
         if ended != Effect::Nothing {
-            let same_catalog = self.db.0.keeper.current().number == self.begun_under;
+            let same_catalog = self.db.0.keeper.edition() == self.begun_under;
             let slots = if same_catalog { ended.slots() } else { &[Slot::ALL] };
             self.db.0.stamps.change(slots.iter().copied());
         }

@@ -63,7 +63,7 @@ impl<B: Backend> Connection<B> {
         R: Send,
     {
         self.reclaim().await?;
-        let edition = self.db.0.keeper.current().number;
+        let edition = self.db.0.keeper.edition();
         let effect = self.declared(touches)?;
         self.frames().add(&effect);
         // It may begin and end transactions as it likes.

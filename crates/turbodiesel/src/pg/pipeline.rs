@@ -42,7 +42,7 @@ impl Connection<Pg> {
     }
 
     async fn load_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
-        let edition = self.db.0.keeper.current().number;
+        let edition = self.db.0.keeper.edition();
         let effect = self.pipelined_effect(&captured)?;
         if effect == Effect::Nothing {
             return self.read_pipelined(captured).await;
@@ -93,7 +93,7 @@ impl Connection<Pg> {
     }
 
     async fn execute_pipelined(&self, captured: Captured<Pg>) -> QueryResult<usize> {
-        let edition = self.db.0.keeper.current().number;
+        let edition = self.db.0.keeper.edition();
         let effect = self.pipelined_effect(&captured)?;
         let shape = Arc::clone(&captured.shape);
         let query = captured.into_query();
@@ -127,7 +127,7 @@ impl Connection<Pg> {
         let raw: &AsyncPgConnection = checkout;
         let result = statement(raw).await;
         if let Some(mut mark) = mark {
-            if db.0.keeper.current().number != edition {
+            if db.0.keeper.edition() != edition {
                 mark.add([Slot::ALL]);
             }
             // After an error, only an answer from the server shows that it has ended too.
