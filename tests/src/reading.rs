@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use diesel::{prelude::*, sql_types::Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::join_all;
-use turbodiesel::{Bypass, Db, ManualClock, Outcome, TableName, Tag, Tier};
+use turbodiesel::{Bypass, Db, ManualClock, Outcome, PinValue, TableName, Tag, Tier};
 
 use crate::support::{ann, ann_through, ask, bypass, open, open_with, teams, users};
 
@@ -83,6 +83,29 @@ async fn tags_of_the_callers_own() {
     db.invalidate(&tag());
     assert_eq!(ann_through(&mut tagged).await.1, Outcome::Miss);
     assert_eq!(ann(&db).await.1, Outcome::Hit(Tier::L1), "the untagged one stays");
+}
+
+#[tokio::test]
+async fn tags_of_tables_that_the_query_does_not_read() {
+    let (_database, db) = open().await;
+    let teams = || TableName::unqualified("teams");
+    let value = PinValue::Int(1);
+    for tag in [
+        Tag::Table(teams()),
+        Tag::Column { table: teams(), column: "id".into() },
+        Tag::Value { table: teams(), column: "id".into(), value },
+    ] {
+        let mut tagged = db.handle().depends_on([tag.clone()]);
+        ann_through(&mut tagged).await;
+        assert_eq!(ann_through(&mut tagged).await.1, Outcome::Hit(Tier::L1));
+        diesel::sql_query("UPDATE teams SET name = 'x' WHERE id = 1")
+            .execute(&mut &db)
+            .await
+            .unwrap();
+        assert_eq!(ann_through(&mut tagged).await.1, Outcome::Miss, "{tag:?}");
+        db.invalidate(&tag);
+        assert_eq!(ann_through(&mut tagged).await.1, Outcome::Miss, "{tag:?}");
+    }
 }
 
 #[tokio::test]

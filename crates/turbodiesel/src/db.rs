@@ -198,7 +198,7 @@ impl<B: Backend> Db<B> {
             }
         };
         let slots = of_table.as_ref().map_or(&[][..], Effect::slots);
-        self.0.change_by_hand(&[slots, &[self.0.slot_of(tag)]].concat());
+        self.0.change_by_hand(&[slots, &[self.0.stamps.slot(tag)]].concat());
     }
 
     /// Forgets every answer.
@@ -287,14 +287,16 @@ impl<B: Backend> Inner<B> {
         })
     }
 
-    /// The slot of a tag, which for a table's is the same however its name is spelt.
+    /// The slot of a tag from the application. A table is the same however its name is spelt, and its
+    /// columns and values stand for it: which of them writes tell depends on the catalog of the day.
     pub(crate) fn slot_of(&self, tag: &Tag) -> Slot {
-        if let Tag::Table(name) = tag
-            && let Some((full, _)) = self.keeper.current().catalog.resolve(name)
-        {
-            return self.stamps.slot(&Tag::Table(full));
-        }
-        self.stamps.slot(tag)
+        let full = match tag {
+            Tag::All => None,
+            Tag::Table(table) | Tag::Column { table, .. } | Tag::Value { table, .. } => {
+                self.keeper.current().catalog.resolve(table).map(|(full, _)| full)
+            }
+        };
+        full.map_or_else(|| self.stamps.slot(tag), |full| self.stamps.slot(&Tag::Table(full)))
     }
 
     /// What a write to these relations may write, under the current catalog.

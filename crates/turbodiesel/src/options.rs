@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use turbodiesel_cache::Slot;
-use turbodiesel_core::{IdentityBuilder, Tier};
+use turbodiesel_core::{IdentityBuilder, Tag, Tier};
 
 /// Options of a handle or connection; the default asks for nothing special.
 #[derive(Clone, Debug)]
@@ -12,7 +12,8 @@ pub(crate) struct ReadOptions {
     pub(crate) tier: Option<Tier>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) scope: Option<Arc<str>>,
-    pub(crate) tags: Option<Arc<[Slot]>>,
+    /// Tags of the caller's own, each with its slot, which tells it apart in an identity.
+    pub(crate) tags: Option<Arc<[(Slot, Tag)]>>,
 }
 
 impl ReadOptions {
@@ -28,7 +29,7 @@ impl ReadOptions {
         }
         let tags = self.tags.as_deref().unwrap_or_default();
         identity.push_u64(tags.len() as u64);
-        for slot in tags {
+        for (slot, _) in tags {
             identity.push_u32(slot.number());
         }
     }
@@ -78,14 +79,16 @@ macro_rules! read_options {
             }
 
             /// Makes answers depend on more than their tables:
-            /// [`Db::invalidate`](crate::Db::invalidate) with one of these tags ends them.
+            /// [`Db::invalidate`](crate::Db::invalidate) with one of these tags ends them, and a write
+            /// to its table if there is one. A column or value of a table stands for the table.
             #[must_use]
             pub fn depends_on(
                 mut self,
                 tags: impl IntoIterator<Item = turbodiesel_core::Tag>,
             ) -> Self {
-                let slots = tags.into_iter().map(|tag| self.db.0.slot_of(&tag)).collect();
-                self.options.tags = Some(slots);
+                let stamps = &self.db.0.stamps;
+                let tags = tags.into_iter().map(|tag| (stamps.slot(&tag), tag)).collect();
+                self.options.tags = Some(tags);
                 self
             }
         }

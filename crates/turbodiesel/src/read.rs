@@ -211,8 +211,8 @@ fn slots<B: Backend>(
     captured: &Captured<B>,
 ) -> Slots {
     let mut slots = readable.tags.slots::<B>(captured.binds(), &db.0.stamps);
-    if let Some(tags) = options.tags.as_deref() {
-        slots.extend_from_slice(tags);
+    for (own, tag) in options.tags.as_deref().unwrap_or_default() {
+        slots.extend([*own, db.0.slot_of(tag)]);
     }
     slots
 }

@@ -81,7 +81,7 @@ const SIGNATURE: &str = "
         FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
         WHERE n.nspname <> 'pg_catalog'
     )
-    SELECT coalesce(md5(string_agg(kind || part, ',' ORDER BY kind, part)), '') AS objects,
+    SELECT coalesce(md5(string_agg(kind || part, ',' ORDER BY kind, part COLLATE \"C\")), '') AS objects,
            current_schemas(true)::text[] AS search_path,
            txid_current_if_assigned() IS NOT NULL AS uncommitted,
            pg_backend_pid() AS process,
