@@ -2,19 +2,23 @@
 //!
 //! All of turbodiesel's configuration is the default, and its rows are decoded into structs each
 //! time. The query runs on a connection that is held all the while, which is the best that a pool
-//! can do. The hand-written cache is what one writes with `moka`: a typed value behind an `Arc`,
+//! can do. [`floor`] is what Diesel takes of each hit. The hand-written cache is what one writes with `moka`: a typed value behind an `Arc`,
 //! loaded by `try_get_with`, with the same time to live.
+
+mod floor;
 
 use std::{hint::black_box, sync::Arc};
 
 use anyhow::{Result, ensure};
+use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use moka::future::Cache as Moka;
 use turbodiesel::{Db, Tier};
 
+use self::floor::Floor;
 use crate::{
     Context, allocations,
-    model::{self, User, user, user_boxed, user_sql, users_any, users_beside, users_of},
+    model::{self, User, user, user_boxed, user_sql, users, users_any, users_beside, users_of},
     report::{Report, Target},
     rounds::{Samples, mean_time},
 };
@@ -29,6 +33,7 @@ struct Case {
     turbodiesel: Samples,
     diesel: Samples,
     moka: Samples,
+    floor: Samples,
     allocations: Samples,
 }
 
@@ -68,13 +73,21 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     let db = Db::builder().url(database.url()).build().await?;
     let mut held = AsyncPgConnection::establish(database.url()).await?;
     let by_hand = ByHand::new(database.url()).await?;
+    let users = || users::table.select(User::as_select());
+    let mut floor_pk = Floor::new(&db, || users().filter(users::id.eq(1))).await?;
+    let mut floor_rows = Floor::new(&db, || users().filter(users::org.eq(1))).await?;
 
     let [mut pk, mut rows, mut beside, mut boxed, mut any, mut sql]: [Case; 6] = Default::default();
     for _ in 0..context.rounds(11) {
         round!(pk, db, held, USERS, 200_000, 1_000, user);
         pk.moka.push(by_hand.time_user(400_000).await?);
+        pk.floor
+            .push(mean_time!(200_000, |id| black_box(user(&mut floor_pk, black_box(id)).await?)));
         round!(rows, db, held, ORGS, 5_000, 200, users_of);
         rows.moka.push(by_hand.time_users_of(400_000).await?);
+        rows.floor.push(mean_time!(5_000, |org| {
+            black_box(users_of(&mut floor_rows, black_box(org)).await?)
+        }));
         round!(beside, db, held, ORGS, 5_000, 200, users_beside);
         round!(boxed, db, held, USERS, 50_000, 200, user_boxed);
         round!(any, db, held, USERS, 50_000, 200, users_any);
@@ -105,6 +118,7 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
         report.add((name, "diesel-async"), time, case.diesel.summary());
         if matches!(name, "pk" | "rows-100") {
             report.add((name, "moka"), time, case.moka.summary());
+            report.add((name, "diesel-alone"), time, case.floor.summary());
         }
         let allocations = ("allocations_per_op", "allocations");
         report.add((name, "turbodiesel"), allocations, case.allocations.summary());
