@@ -10,7 +10,7 @@ use crate::{
     entry::{Age, Entry},
     flight::{Boarding, Flight},
     flights::Shard,
-    inner::{Inner, Verdict},
+    inner::{Admission, Inner, Verdict},
     stats::bump,
 };
 
@@ -256,10 +256,10 @@ impl<V: Weigh, E> Cache<V, E> {
         let prepared = inner.prepare(read, &snapshot, &value.into());
         let mut shard = inner.flights.lock(read.key.fingerprint);
         shard.overtake(read.key.fingerprint);
-        let admitted = inner.admit(&shard, read, prepared);
-        // What had to leave is dropped without the lock.
+        let Admission { is_kept, left } = inner.admit(&shard, read, prepared);
         drop(shard);
-        admitted.is_some()
+        drop(left);
+        is_kept
     }
 }
 

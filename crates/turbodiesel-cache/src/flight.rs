@@ -6,9 +6,9 @@
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
-use turbodiesel_core::Fingerprint;
+use turbodiesel_core::{Fingerprint, Tier};
 
-use crate::{Slot, Snapshot, sync::Mutex};
+use crate::{Key, Read, Slot, Snapshot, sync::Mutex};
 
 /// One load, its leader and those who wait for it.
 pub(crate) struct Flight<V, E> {
@@ -108,6 +108,12 @@ impl<V, E> Flight<V, E> {
             state: Mutex::new(State { snapshot, followers: 0, phase: Phase::Loading }),
             changed: Notify::new(),
         })
+    }
+
+    /// The read that it is about, by a reader who takes whatever it comes to.
+    pub(crate) fn read(&self, tier: Tier) -> Read<'_> {
+        let key = Key { fingerprint: self.fingerprint, identity: &self.identity };
+        Read { key, slots: &self.slots, tier, max_age: None }
     }
 
     /// Asks to come aboard. `may_share` judges the snapshot under which the leader reads,

@@ -81,7 +81,7 @@ impl<V, E: Clone> Follow<V, E> {
             }
             Waited::Landed(Landing::Loaded(shown)) => {
                 bump(&inner.counters.local().coalesced);
-                Followed::Value(shown.wait(inner).await)
+                Followed::Value(shown.wait(inner, flight, tier).await)
             }
             Waited::Landed(Landing::Failed(error)) => Followed::Failed(error),
             Waited::Landed(Landing::Unshared) => Followed::Unshared,
@@ -90,17 +90,29 @@ impl<V, E: Clone> Follow<V, E> {
 }
 
 impl<V, E> Shown<V, E> {
-    /// Waits until it is there.
-    pub(crate) async fn wait(self, inner: &Arc<Inner<V, E>>) -> Arc<V> {
+    /// Waits until it is there, on behalf of a reader of `flight`.
+    pub(crate) async fn wait(
+        self,
+        inner: &Arc<Inner<V, E>>,
+        flight: &Flight<V, E>,
+        tier: Tier,
+    ) -> Arc<V> {
         let (newest, own) = match self {
             Shown::Value(value) => return value,
             Shown::HandedOver { newest, own } => (newest, own),
         };
         // What nobody knows any more has ended, and nobody can board it.
-        let Some(flight) = newest.upgrade() else { return own };
-        flight.follow();
-        let follower = Follower { inner: Arc::clone(inner), flight };
-        follower.flight.wait_until(|| follower.flight.look_for_value()).await.unwrap_or(own)
+        if let Some(newest) = newest.upgrade() {
+            newest.follow();
+            let newest = Follower { inner: Arc::clone(inner), flight: newest };
+            let value = newest.flight.wait_until(|| newest.flight.look_for_value()).await;
+            if let Some(value) = value {
+                return value;
+            }
+        }
+        let left = inner.show(&inner.flights.lock(flight.fingerprint), &flight.read(tier));
+        drop(left);
+        own
     }
 }
 

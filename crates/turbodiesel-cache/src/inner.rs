@@ -146,27 +146,64 @@ impl<V: Weigh, E> Inner<V, E> {
     }
 }
 
+/// What became of an answer that was offered.
+pub(crate) struct Admission<V> {
+    pub(crate) is_kept: bool,
+    /// What had to leave, to be dropped once the lock is released.
+    pub(crate) left: Left<V>,
+}
+
 impl<V, E> Inner<V, E> {
-    /// Puts an entry in, unless that would take the tier back in time. Returns what had to leave,
-    /// to be dropped once the lock is released.
+    /// Puts an entry in, unless that would take the tier back in time, because its answer is now shown
+    /// to whom it was read for.
     pub(crate) fn admit(
         &self,
-        _order: &MutexGuard<'_, Shard<V, E>>,
+        order: &MutexGuard<'_, Shard<V, E>>,
         read: &Read<'_>,
         prepared: Prepared<V>,
-    ) -> Option<Left<V>> {
+    ) -> Admission<V> {
         let counters = self.counters(read.tier);
         match prepared.0.and_then(|entry| self.try_admit(read, entry)) {
             Ok(left) => {
                 bump(&counters.fills);
                 counters.evictions.fetch_add(left.evicted(), Relaxed);
-                Some(left)
+                self.note_shown(read);
+                Admission { is_kept: true, left }
             }
             Err(refusal) => {
                 bump(&counters.refused[refusal as usize]);
-                None
+                Admission { is_kept: false, left: self.show(order, read) }
             }
         }
+    }
+
+    /// Counts an answer that nobody is shown.
+    pub(crate) fn withhold(&self, read: &Read<'_>, prepared: Prepared<V>) {
+        let refusal = prepared.0.err().unwrap_or(Refusal::Superseded);
+        bump(&self.counters(read.tier).refused[refusal as usize]);
+    }
+
+    /// Notes that an answer is shown which is not kept. If nobody knows whether it is newer than the
+    /// one that is, that has to leave: it must not be shown any more.
+    pub(crate) fn show(&self, _order: &MutexGuard<'_, Shard<V, E>>, read: &Read<'_>) -> Left<V> {
+        if self.note_shown(read) {
+            self.store(read.tier).withdraw(read.key.fingerprint)
+        } else {
+            Left::default()
+        }
+    }
+
+    /// Notes that an answer is shown, if reads that overlapped its own may be older unnoticed.
+    ///
+    /// They may while a write is to learn what it touched. Once it has, its stamps end whatever was
+    /// read before its commit, and where nobody writes all read the same. What is served from the tier
+    /// need not be noted: whoever began to read after it was kept reads no less.
+    fn note_shown(&self, read: &Read<'_>) -> bool {
+        let overlaps = self.stamps.is_expected(read.slots);
+        if overlaps {
+            self.store(read.tier).note_shown(read.key.fingerprint, self.stamps.tick());
+        }
+        overlaps
     }
 
     fn try_admit(&self, read: &Read<'_>, entry: Arc<Entry<V>>) -> Result<Left<V>, Refusal> {
@@ -179,11 +216,15 @@ impl<V, E> Inner<V, E> {
         if !self.stamps.is_version_current(entry.version, read.slots) {
             return Err(Refusal::Changed);
         }
-        // This one is decisive. Of two reads of a key that overlap, the one that began later stays,
+        // These two are decisive. Of two reads of a key that overlap, the one that began later stays,
         // even if it has left again: first look for it, then for the note of its departure.
         let newer = store.peek(fingerprint).filter(|there| there.version > entry.version);
         if newer.is_some() || store.is_departed(fingerprint, entry.version) {
             return Err(Refusal::Superseded);
+        }
+        // While a write is to learn what it touched that one may have read less, so neither stays.
+        if self.stamps.is_expected(read.slots) && store.is_disputed(fingerprint, entry.version) {
+            return Err(Refusal::Disputed);
         }
         Ok(store.put(fingerprint, entry))
     }

@@ -5,12 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use turbodiesel_core::{Nanos, Tier, Weigh};
 
 use crate::{
-    Key, Read, Snapshot,
+    Snapshot,
     entry::Entry,
     flight::{Flight, Landing, Shown},
     inner::Inner,
     load::LoadId,
     stats::bump,
+    store::Left,
 };
 
 /// How long after a refresh that led to nothing the next one may begin.
@@ -74,9 +75,12 @@ impl<V, E> Lead<V, E> {
 
     /// Whether nothing was written while the answer was read. Then whoever began later reads the
     /// same, or newer.
-    fn is_current(&self) -> bool {
+    fn is_undisputed(&self) -> bool {
+        let (stamps, slots) = (&self.inner.stamps, &self.flight.slots);
+        // Learners first: one who has stamped meanwhile is found by the stamp.
         !self.snapshot.is_marked()
-            && self.inner.stamps.is_current(&self.snapshot, &self.flight.slots)
+            && !stamps.is_expected(slots)
+            && stamps.is_current(&self.snapshot, slots)
     }
 
     fn land(&mut self, landing: Landing<V, E>) {
@@ -105,22 +109,29 @@ impl<V: Weigh, E> Lead<V, E> {
     pub fn complete(mut self, value: impl Into<Arc<V>>) -> Completed<V, E> {
         let value = value.into();
         let flight = &self.flight;
-        let key = Key { fingerprint: flight.fingerprint, identity: &flight.identity };
-        let read = Read { key, slots: &flight.slots, tier: self.tier, max_age: None };
+        let read = flight.read(self.tier);
         let prepared = self.inner.prepare(&read, &self.snapshot, &value);
         let lingers =
             self.snapshot.is_marked_by_writers_alone() && value.weight() <= LINGERING_BYTES;
         // Filled and landed under one lock: whoever finds no flight any more finds the entry.
         let mut shard = self.inner.flights.lock(flight.fingerprint);
-        let left = self.inner.admit(&shard, &read, prepared);
-        let shown = match shard.newer(flight) {
-            Some(newest) if !self.is_current() => newest
-                .instead_of(&value, |snapshot| self.inner.may_share(snapshot, &read))
-                .unwrap_or_else(|| {
+        let instead = match shard.newer(flight) {
+            Some(newest) if !self.is_undisputed() => {
+                let may_share = |snapshot: &Snapshot| self.inner.may_share(snapshot, &read);
+                let instead = newest.instead_of(&value, may_share);
+                if instead.is_none() {
                     shard.overtake(flight.fingerprint);
-                    Shown::Value(value)
-                }),
-            _ => Shown::Value(value),
+                }
+                instead
+            }
+            _ => None,
+        };
+        let (shown, left) = match instead {
+            Some(shown) => {
+                self.inner.withhold(&read, prepared);
+                (shown, Left::default())
+            }
+            None => (Shown::Value(value), self.inner.admit(&shard, &read, prepared).left),
         };
         let landing = Landing::Loaded(shown.clone());
         let wake = if lingers {
@@ -132,7 +143,8 @@ impl<V: Weigh, E> Lead<V, E> {
         wake.wake(flight);
         self.landed();
         drop(left);
-        Completed { inner: Arc::clone(&self.inner), shown }
+        let (inner, flight) = (Arc::clone(&self.inner), Arc::clone(&self.flight));
+        Completed { inner, flight, tier: self.tier, shown }
     }
 }
 
@@ -141,6 +153,8 @@ impl<V: Weigh, E> Lead<V, E> {
 /// The load has landed whether or not anybody asks for this.
 pub struct Completed<V, E> {
     inner: Arc<Inner<V, E>>,
+    flight: Arc<Flight<V, E>>,
+    tier: Tier,
     shown: Shown<V, E>,
 }
 
@@ -155,7 +169,7 @@ impl<V, E> Completed<V, E> {
     ///
     /// The future may be dropped at any time.
     pub async fn value(self) -> Arc<V> {
-        self.shown.wait(&self.inner).await
+        self.shown.wait(&self.inner, &self.flight, self.tier).await
     }
 }
 

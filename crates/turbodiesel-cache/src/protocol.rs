@@ -6,7 +6,7 @@
 //! it checks. Why the order matters is argued in `stamps`.
 
 use Part::{Certain, Expected, Touched};
-use Step::{Doubt, Hold, Lift, Mark, Settle, Stamp};
+use Step::{Announce, Doubt, Hold, Lift, Mark, Settle, Stamp, Withdraw};
 
 /// Some of the slots of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub(crate) enum Part {
 /// What a writer does to the slots of a part, all at once or one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    /// Counts the writer among those that are to learn what they touched: of two reads that overlap
+    /// from now on, nobody knows which is newer.
+    Announce(Part),
     /// Counts the writer in: nothing that is read from now on is kept.
     Mark(Part),
     /// Ticks, and then ends every answer whose version is below that tick.
@@ -34,6 +37,8 @@ pub(crate) enum Step {
     Doubt(Part),
     /// Ends that.
     Settle(Part),
+    /// Ends what was announced.
+    Withdraw(Part),
 }
 
 /// Before anything is sent that may commit.
@@ -41,7 +46,7 @@ pub(crate) enum Step {
 /// Marked before stamped: a snapshot between the two sees the mark, and one before them both is ended
 /// by the stamp. The other way round, a snapshot between the two would be kept although the commit
 /// may come before its read or after it.
-pub(crate) const BEGIN: &[Step] = &[Mark(Certain), Stamp(Certain)];
+pub(crate) const BEGIN: &[Step] = &[Announce(Expected), Mark(Certain), Stamp(Certain)];
 
 /// How a write ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,18 +75,34 @@ impl Ending {
         match self {
             // Stamped before lifted. A flight that began under the mark carries an answer from before
             // the commit; the stamp is what keeps later readers from joining it.
-            Ending::Committed => &[Stamp(Certain), Stamp(Expected), Lift(Certain)],
-            Ending::CommittedExactly => &[Stamp(Certain), Stamp(Touched), Lift(Certain)],
-            Ending::Aborted => &[Lift(Certain)],
+            // Stamped before withdrawn, or two answers that overlapped the commit would look as if one
+            // could be kept.
+            Ending::Committed => {
+                &[Stamp(Certain), Stamp(Expected), Lift(Certain), Withdraw(Expected)]
+            }
+            Ending::CommittedExactly => {
+                &[Stamp(Certain), Stamp(Touched), Lift(Certain), Withdraw(Expected)]
+            }
+            Ending::Aborted => &[Lift(Certain), Withdraw(Expected)],
             // Held before lifted, or a snapshot in between would find the slots free. Held before
             // stamped, or a snapshot in between would find those free that nobody marked.
-            Ending::Unknown => {
-                &[Hold(Certain), Hold(Expected), Stamp(Certain), Stamp(Expected), Lift(Certain)]
-            }
+            Ending::Unknown => &[
+                Hold(Certain),
+                Hold(Expected),
+                Stamp(Certain),
+                Stamp(Expected),
+                Lift(Certain),
+                Withdraw(Expected),
+            ],
             // In the same order.
-            Ending::Doubted => {
-                &[Doubt(Certain), Doubt(Expected), Stamp(Certain), Stamp(Expected), Lift(Certain)]
-            }
+            Ending::Doubted => &[
+                Doubt(Certain),
+                Doubt(Expected),
+                Stamp(Certain),
+                Stamp(Expected),
+                Lift(Certain),
+                Withdraw(Expected),
+            ],
             // Stamped before settled, like what has committed. What was read in the meantime, and is
             // still being shared, ends here.
             Ending::Settled => {

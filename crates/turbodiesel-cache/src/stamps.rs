@@ -67,6 +67,9 @@ use crate::{
     sync::{AtomicU32, AtomicU64},
 };
 
+/// How many places count the writes that are to learn what they touched.
+const LEARNERS: usize = 1_024;
+
 /// The place where the stamp of a tag is kept, valid for the [`Stamps`] that handed it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);
@@ -190,6 +193,9 @@ pub struct Stamps {
     /// Packed rather than padded: a hit reads several of them, and writes are rare.
     stamps: Box<[AtomicU64]>,
     marks: Box<[Marks]>,
+    /// Writes in flight that are to learn what they touched, by a few bits of the slots that they
+    /// expect. Two slots that share a place only make readers more careful.
+    learners: Box<[AtomicU32]>,
     tables: RwLock<HashMap<TableName, Slot>>,
     options: StampsOptions,
     /// Seeded, so that nobody can choose values that fall on one slot. They would gain no more by it
@@ -208,6 +214,7 @@ impl Stamps {
             ticks: AtomicU64::new(0),
             stamps: (0..slots).map(|_| AtomicU64::new(0)).collect(),
             marks: (0..slots).map(|_| Marks::default()).collect(),
+            learners: (0..slots.min(LEARNERS)).map(|_| AtomicU32::new(0)).collect(),
             tables: RwLock::default(),
             options,
             hash: RandomState::default(),
@@ -353,6 +360,29 @@ impl Stamps {
     pub(crate) fn is_written(&self, slots: &[Slot]) -> bool {
         let written = |slot: Slot| self.marks[slot.index()].writers.load(SeqCst) > 0;
         written(Slot::ALL) || slots.iter().copied().any(written)
+    }
+
+    /// Whether a write in flight is to learn whether it touched one of `slots`: it may have committed,
+    /// and nothing has ended what was read before.
+    pub(crate) fn is_expected(&self, slots: &[Slot]) -> bool {
+        let expected = |slot: Slot| self.learners_of(slot).load(SeqCst) > 0;
+        expected(Slot::ALL) || slots.iter().copied().any(expected)
+    }
+
+    pub(crate) fn announce(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.learners_of(*slot).fetch_add(1, SeqCst);
+        }
+    }
+
+    pub(crate) fn withdraw(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.learners_of(*slot).fetch_sub(1, SeqCst);
+        }
+    }
+
+    fn learners_of(&self, slot: Slot) -> &AtomicU32 {
+        &self.learners[slot.index() % self.learners.len()]
     }
 
     pub(crate) fn mark(&self, slots: &[Slot]) {

@@ -78,6 +78,9 @@ pub struct RefusedFills {
     pub cleared: u64,
     /// An answer whose read began later was there first.
     pub superseded: u64,
+    /// Another answer was shown while it was read, and a write in flight was yet to learn whether it
+    /// touched them.
+    pub disputed: u64,
     /// Reading it took longer than it may be served.
     pub expired: u64,
 }
@@ -86,8 +89,8 @@ impl RefusedFills {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Self { changed, marked, too_large, cleared, superseded, expired } = self;
-        changed + marked + too_large + cleared + superseded + expired
+        let Self { changed, marked, too_large, cleared, superseded, disputed, expired } = self;
+        changed + marked + too_large + cleared + superseded + disputed + expired
     }
 }
 
@@ -177,6 +180,7 @@ impl TierStats {
         self.refused_fills.too_large += refused(Refusal::TooLarge);
         self.refused_fills.cleared += refused(Refusal::Cleared);
         self.refused_fills.superseded += refused(Refusal::Superseded);
+        self.refused_fills.disputed += refused(Refusal::Disputed);
         self.refused_fills.expired += refused(Refusal::Expired);
     }
 }

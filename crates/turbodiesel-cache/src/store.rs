@@ -20,8 +20,8 @@ const HOT_PERCENT: u64 = 97;
 const LARGEST_PER_SHARD: u64 = 4;
 /// A guess at the usual weight. It bounds how many evicted keys are remembered, outside the budget.
 const USUAL_WEIGHT: u64 = 2_048;
-/// How many places remember what has left.
-const DEPARTURES: usize = 1_024;
+/// How many places remember what has left, and what was shown.
+const PLACES: usize = 1_024;
 
 /// Why an answer was not put into its tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub(crate) enum Refusal {
     TooLarge,
     Cleared,
     Superseded,
+    Disputed,
     Expired,
 }
 
@@ -40,8 +41,15 @@ impl Refusal {
 
 /// The entries of one tier.
 pub(crate) struct Store<V> {
-    map: Map<Fingerprint, Arc<Entry<V>>, EntryWeight, DefaultHashBuilder, Departures>,
-    departures: Departures,
+    map: Map<Fingerprint, Arc<Entry<V>>, EntryWeight, DefaultHashBuilder, Latest>,
+    /// The newest versions that left.
+    ///
+    /// Values of a key must not go back, even when the newer one is evicted before a slow read of the
+    /// older one arrives.
+    departures: Latest,
+    /// When answers were last shown beside which a read may have been older, whether or not they were
+    /// kept.
+    shown: Latest,
     /// The tick of the last clearing. What was read before it is neither served nor put in.
     cleared: AtomicU64,
     pub(crate) aging: Aging,
@@ -69,11 +77,12 @@ impl<V> Store<V> {
             .hot_allocation(HOT_PERCENT as f64 / 100.0)
             .build()
             .expect("the capacities are set");
-        let departures = Departures::default();
+        let departures = Latest::default();
         let hasher = DefaultHashBuilder::default();
         Self {
             map: Map::with_options(options, EntryWeight, hasher, departures.clone()),
             departures,
+            shown: Latest::default(),
             cleared: AtomicU64::new(0),
             aging,
         }
@@ -97,7 +106,17 @@ impl<V> Store<V> {
 
     /// Whether an answer of this version might be older than one that was here and left.
     pub(crate) fn is_departed(&self, fingerprint: Fingerprint, version: u64) -> bool {
-        version < self.departures.place(fingerprint).load(SeqCst)
+        self.departures.is_after(fingerprint, version)
+    }
+
+    /// Whether another answer was shown since the read began that has this version.
+    pub(crate) fn is_disputed(&self, fingerprint: Fingerprint, version: u64) -> bool {
+        self.shown.is_after(fingerprint, version)
+    }
+
+    /// Notes that an answer is shown at `tick`.
+    pub(crate) fn note_shown(&self, fingerprint: Fingerprint, tick: u64) {
+        self.shown.note(fingerprint, tick);
     }
 
     /// Puts an entry in, in place of the one that is there. Returns what had to leave.
@@ -112,9 +131,18 @@ impl<V> Store<V> {
 
     /// Drops an entry that is not valid any more, unless it has been replaced.
     pub(crate) fn discard(&self, fingerprint: Fingerprint, entry: &Arc<Entry<V>>) -> bool {
-        // Noted before it leaves, for the same reason as in `Departures::on_evict`.
+        // Noted before it leaves, for the same reason as in `Latest::on_evict`.
         self.departures.note(fingerprint, entry.version);
         self.map.remove_if(&fingerprint, |there| Arc::ptr_eq(there, entry)).is_some()
+    }
+
+    /// Takes out whatever is there. Returns what had to leave.
+    pub(crate) fn withdraw(&self, fingerprint: Fingerprint) -> Left<V> {
+        if let Some(there) = self.peek(fingerprint) {
+            self.departures.note(fingerprint, there.version);
+        }
+        let entries = self.map.remove(&fingerprint).map(|(_, entry)| entry);
+        Left { entries: entries.into_iter().collect(), ..Left::default() }
     }
 
     /// Ends everything read before `tick`.
@@ -147,32 +175,35 @@ impl<V> Weighter<Fingerprint, Arc<Entry<V>>> for EntryWeight {
     }
 }
 
-/// The newest versions that left, by a few bits of their fingerprint.
+/// The latest ticks at which something happened to keys, by a few bits of their fingerprint.
 ///
-/// Values of a key must not go back, even when the newer one is evicted before a slow read of the
-/// older one arrives. Keys that share a place only refuse a fill too much, and only if its read was
-/// overtaken by another that was put in and left again meanwhile.
+/// Keys that share a place only refuse a fill too much, and only if it happened to the other key while
+/// the answer was read.
 #[derive(Clone)]
-struct Departures(Arc<[AtomicU64]>);
+struct Latest(Arc<[AtomicU64]>);
 
-impl Departures {
+impl Latest {
     fn place(&self, fingerprint: Fingerprint) -> &AtomicU64 {
         // OK because the remainder is below the length, whatever is cut off.
-        &self.0[fingerprint.0 as usize % DEPARTURES]
+        &self.0[fingerprint.0 as usize % PLACES]
     }
 
-    fn note(&self, fingerprint: Fingerprint, version: u64) {
-        self.place(fingerprint).fetch_max(version, SeqCst);
+    fn note(&self, fingerprint: Fingerprint, tick: u64) {
+        self.place(fingerprint).fetch_max(tick, SeqCst);
+    }
+
+    fn is_after(&self, fingerprint: Fingerprint, version: u64) -> bool {
+        version < self.place(fingerprint).load(SeqCst)
     }
 }
 
-impl Default for Departures {
+impl Default for Latest {
     fn default() -> Self {
-        Self((0..DEPARTURES).map(|_| AtomicU64::new(0)).collect())
+        Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
     }
 }
 
-/// What left the map in the course of one insertion, to be dropped without any lock.
+/// What left the map at once, to be dropped without any lock.
 pub(crate) struct Left<V> {
     /// The key that was inserted: its former entry was replaced, not evicted.
     replaced: Option<Fingerprint>,
@@ -193,7 +224,8 @@ impl<V> Default for Left<V> {
     }
 }
 
-impl<V> Lifecycle<Fingerprint, Arc<Entry<V>>> for Departures {
+/// Those of departures.
+impl<V> Lifecycle<Fingerprint, Arc<Entry<V>>> for Latest {
     type RequestState = Left<V>;
 
     /// Runs under the lock of the map's shard, so whoever does not find the entry there any more

@@ -52,12 +52,14 @@ impl Stamps {
         };
         for step in steps {
             match *step {
+                Step::Announce(part) => self.announce(slots(part)),
                 Step::Mark(part) => self.mark(slots(part)),
                 Step::Stamp(part) => self.change(slots(part).iter().copied()),
                 Step::Hold(part) => self.hold(slots(part), lifetime),
                 Step::Lift(part) => self.unmark(slots(part)),
                 Step::Doubt(part) => self.doubt(slots(part)),
                 Step::Settle(part) => self.end_doubt(slots(part)),
+                Step::Withdraw(part) => self.withdraw(slots(part)),
             }
         }
     }
@@ -76,15 +78,21 @@ impl WriteMark {
         certain.retain(|slot| !self.extent.certain.contains(slot));
         certain.sort_unstable();
         certain.dedup();
-        let further = Extent { certain, expected: Vec::new() };
-        self.stamps.perform(BEGIN, &further, &[], self.lifetime);
-        self.extent.certain.extend(further.certain);
+        self.extend(Extent { certain, expected: Vec::new() });
     }
 
-    /// Adds slots that stand for more than the write may touch, such as any value of a column. They
-    /// change only if it is never told [exactly](Self::committed_exactly) what it touched.
+    /// Adds slots that stand for more than the write may touch, such as any value of a column, before
+    /// the statement is sent that may. They change only if it is never told
+    /// [exactly](Self::committed_exactly) what it touched. Answers that depend on them are kept
+    /// meanwhile, but for those whose reads overlap.
     pub fn expect(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        self.extent.expected.extend(slots);
+        self.extend(Extent { certain: Vec::new(), expected: slots.into_iter().collect() });
+    }
+
+    fn extend(&mut self, further: Extent) {
+        self.stamps.perform(BEGIN, &further, &[], self.lifetime);
+        self.extent.certain.extend(further.certain);
+        self.extent.expected.extend(further.expected);
     }
 
     /// The slots that are marked.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use turbodiesel_cache::{Followed, Read, Role, Slot, WriteMark};
 
 use crate::support::{
-    LIFETIME, Polled, TestFollowed, TestLead, World, answer, at_once, read, wait,
+    Answer, LIFETIME, Polled, TestFollowed, TestLead, World, answer, at_once, read, wait,
 };
 
 /// An older flight with a follower, and a write in flight under which the newest reads.
@@ -210,22 +210,134 @@ fn followers_of_a_flight_that_lands_twice_over_see_one_value() {
     write.committed();
 }
 
-/// FIXME: between its commit and its acknowledgement, a write that is to learn what it touched has
-/// neither marked nor changed a pinned read's slots. Of two lone reads that overlap then, the one that
-/// began later is kept even if it read less, and whoever comes before the acknowledgement is served
-/// less than the other reader was shown.
+/// A read pinned to a value, and a write in flight that is to learn whether it touched it: it has
+/// neither marked nor changed the read's slots, and may have committed.
+struct Learning {
+    world: World,
+    /// Of the value, and of all values of its column.
+    pins: [Slot; 2],
+    write: WriteMark,
+}
+
+impl Learning {
+    fn new() -> Self {
+        let world = World::new();
+        let pins = ["value", "any value"].map(|name| world.table(name));
+        let mut write = world.stamps.begin_write([world.table("orders")], LIFETIME);
+        write.expect([pins[1]]);
+        Self { world, pins, write }
+    }
+}
+
+/// Nobody knows which of them read the commit, and both were shown.
 #[test]
-fn lone_reads_may_overlap_while_a_write_learns_what_it_touched() {
-    let world = World::new();
-    let [touched, any] = ["touched", "any"].map(|name| world.table(name));
-    let pins = [touched, any];
+fn of_lone_reads_that_overlap_neither_stays_while_a_write_learns() {
+    let Learning { world, pins, write } = Learning::new();
     let read = read("q", &pins);
-    let mut write = world.stamps.begin_write([world.table("orders")], LIFETIME);
-    write.expect([any]);
+    let fill = |snapshot, number| world.cache.fill(&read, snapshot, answer(number));
     let [first, second] = [(); 2].map(|()| world.stamps.snapshot(pins));
-    assert!(world.cache.fill(&read, second, answer(42)));
-    assert!(!world.cache.fill(&read, first, answer(43)));
-    assert_eq!(world.hit(&read), Some(42), "after 43 was shown");
-    write.committed_exactly([touched]);
+    assert!(fill(second, 42));
+    assert!(!fill(first, 43));
+    assert_eq!(world.hit(&read), None, "42 must not follow 43");
+
+    let [first, second] = [(); 2].map(|()| world.stamps.snapshot(pins));
+    assert!(fill(first, 43));
+    assert!(!fill(second, 42));
+    assert_eq!(world.hit(&read), None, "the other way round it looks the same");
+    let refused = world.cache.stats().tiers[0].refused_fills;
+    assert_eq!((refused.superseded, refused.disputed), (1, 1));
+
+    assert!(world.fill(&read, 43), "a read that overlaps no other is kept");
+    assert_eq!(world.hit(&read), Some(43));
+    assert!(world.fill(&read, 44), "nor does it overlap what is served from memory");
+    write.committed_exactly([pins[0]]);
     assert_eq!(world.hit(&read), None);
+}
+
+/// What a write learns ends whatever was read before its commit. Where nobody learns, the later
+/// stays, however many read beside one another.
+#[test]
+fn reads_that_overlapped_are_kept_again_once_the_write_has_learnt() {
+    let endings: [fn(WriteMark, Slot); _] = [
+        |write, _| write.committed(),
+        |write, touched| write.committed_exactly([touched]),
+        |write, _| write.aborted(),
+        |write, _| write.doubt().aborted(),
+    ];
+    for end in endings {
+        let Learning { world, pins, write } = Learning::new();
+        let read = read("q", &pins);
+        let early = world.stamps.snapshot(pins);
+        assert!(world.fill(&read, 42));
+        end(write, pins[0]);
+        let [first, second] = [(); 2].map(|()| world.stamps.snapshot(pins));
+        assert!(world.cache.fill(&read, first, answer(43)));
+        assert!(world.cache.fill(&read, second, answer(43)));
+        assert!(!world.cache.fill(&read, early, answer(42)));
+        assert_eq!(world.hit(&read), Some(43));
+    }
+}
+
+/// An answer that is not kept, whatever the reason, may be newer than the one that is.
+#[test]
+fn an_answer_too_large_to_keep_ends_the_one_that_is_kept_while_a_write_learns() {
+    let Learning { world, pins, write } = Learning::new();
+    let read = read("q", &pins);
+    let large = world.stamps.snapshot(pins);
+    assert!(world.fill(&read, 42));
+    assert!(!world.cache.fill(&read, large, Answer { number: 43, bytes: 2 << 20 }));
+    assert_eq!(world.hit(&read), None);
+    write.committed_exactly([pins[0]]);
+}
+
+/// They are all shown one value.
+#[test]
+fn readers_who_share_a_load_do_not_overlap() {
+    let Learning { world, pins, write } = Learning::new();
+    let read = read("q", &pins);
+    let lead = world.lead(&read);
+    let mut followers = [(); 10].map(|()| wait(world.follow(&read)));
+    assert_eq!(at_once(lead.complete(answer(42))).number, 42);
+    assert!(followers.iter_mut().all(|follower| follower.value() == 42));
+    assert_eq!(world.hit(&read), Some(42));
+    write.committed_exactly([]);
+    assert_eq!(world.hit(&read), Some(42), "it was another value that the write touched");
+}
+
+/// No stamp has changed, and yet the older flight may have read the commit and the newest not.
+#[test]
+fn an_older_flight_is_handed_over_while_a_write_learns() {
+    let Learning { world, pins, write } = Learning::new();
+    let any = read("q", &pins);
+    let older = world.lead(&any);
+    let mut beside_older = wait(world.follow(&any));
+    assert!(beside_older.is_waiting());
+    let newest = world.lead(&Read { max_age: Some(Duration::ZERO), ..any });
+    let mut older = Polled::new(older.complete(answer(43)).value());
+    assert!(older.poll().is_none() && beside_older.is_waiting(), "nobody sees it yet");
+    assert_eq!(world.hit(&any), None);
+    let mut newcomer = wait(world.follow(&any));
+    assert_eq!(at_once(newest.complete(answer(42))).number, 42);
+    assert_eq!(older.poll().unwrap().number, 42);
+    assert_eq!((beside_older.value(), newcomer.value()), (42, 42));
+    assert_eq!(world.hit(&any), Some(42), "nothing else was shown");
+    write.committed_exactly([pins[0]]);
+}
+
+/// It is shown later than it was read, and what was kept in between may be older.
+#[test]
+fn a_value_that_is_fallen_back_to_ends_what_is_kept_while_a_write_learns() {
+    let Learning { world, pins, write } = Learning::new();
+    let any = read("q", &pins);
+    let older = world.lead(&any);
+    let lone = world.stamps.snapshot(pins);
+    let newest = world.lead(&Read { max_age: Some(Duration::ZERO), ..any });
+    let mut older = Polled::new(older.complete(answer(43)).value());
+    assert!(older.poll().is_none());
+    assert!(world.cache.fill(&any, lone, answer(42)));
+    newest.fail("down");
+    assert_eq!(world.hit(&any), Some(42), "43 has not been seen yet");
+    assert_eq!(older.poll().unwrap().number, 43);
+    assert_eq!(world.hit(&any), None);
+    write.committed_exactly([pins[0]]);
 }

@@ -20,7 +20,7 @@ pub(crate) fn world(grain: Grain, writers: Vec<WriterKind>, readers: &[ReaderKin
         shared: false,
         crashes: false,
         deadlines_are_short: false,
-        fills: Fills::BegunLast,
+        fills: Fills::Undisputed,
         space_is_short: false,
         remembers_seen: true,
     }

@@ -103,12 +103,14 @@ impl Protocol {
         };
         let program = |steps: &[Step]| -> Vec<Move> {
             let steps = steps.iter().copied().filter(|step| match *step {
-                Step::Mark(part)
+                Step::Announce(part)
+                | Step::Mark(part)
                 | Step::Stamp(part)
                 | Step::Hold(part)
                 | Step::Lift(part)
                 | Step::Doubt(part)
-                | Step::Settle(part) => has_part(part),
+                | Step::Settle(part)
+                | Step::Withdraw(part) => has_part(part),
             });
             steps.flat_map(|step| grain.moves(step)).collect()
         };

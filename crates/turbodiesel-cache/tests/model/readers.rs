@@ -122,7 +122,7 @@ impl Checked {
             let lingers = fits && marks.may_linger();
             state.flights[query as usize] =
                 if lingers { Flight::Lingering(answer) } else { Flight::None };
-        } else if !is_current {
+        } else if !is_current || self.is_expected(state, query) {
             // Nobody is shown this while others may board the newest, which may have read less.
             match newest {
                 Flight::Lingering(newer) if state.may_share(newer.version, query) => {
@@ -133,32 +133,52 @@ impl Checked {
                 }
                 _ => state.flights[query as usize] = Flight::None,
             }
-        } else if self.world.fills == Fills::Undisputed {
-            state.flights[query as usize] = Flight::None;
         }
         self.admit(state, query, answer, marks, fits);
         self.show(state, index, value);
     }
 
+    /// Whether two answers whose reads overlap are disputed.
+    fn is_expected(&self, state: &State, query: Query) -> bool {
+        self.world.fills == Fills::Undisputed && self.finds(state, query, |w| w.announced)
+    }
+
     fn admit(&self, state: &mut State, query: Query, answer: Answer, marks: Marked, fits: bool) {
-        let there = &mut state.entries[query as usize];
-        let barred = answer.version < state.barred[query as usize];
+        let overtaken = answer.version < state.barred[query as usize]
+            || state.entries[query as usize].is_some_and(|there| there.version > answer.version);
+        let disputed =
+            self.is_expected(state, query) && answer.version < state.shown[query as usize];
         let refused = match self.world.fills {
             Fills::Last => false,
-            Fills::BegunLast => barred || there.is_some_and(|there| there.version > answer.version),
-            Fills::Undisputed => {
-                *there = None;
-                barred
-            }
+            Fills::BegunLast => overtaken,
+            Fills::Undisputed => overtaken || disputed,
         };
         if fits && marks.may_keep() && state.is_current(answer.version, query) && !refused {
+            self.note_shown(state, query);
             state.entries[query as usize] = Some(answer);
+        } else {
+            self.show_unkept(state, query);
         }
+    }
+
+    fn show_unkept(&self, state: &mut State, query: Query) {
+        if self.note_shown(state, query)
+            && let Some(there) = state.entries[query as usize].take()
+        {
+            state.bar(query, there.version);
+        }
+    }
+
+    fn note_shown(&self, state: &mut State, query: Query) -> bool {
+        let expected = self.is_expected(state, query);
+        if expected {
+            state.shown[query as usize] = state.tick();
+        }
+        expected
     }
 
     /// Shows a value to all who wait for a load.
     fn show(&self, state: &mut State, leader: usize, value: Value) {
-        self.dispute(state, state.readers[leader].query);
         for index in 0..state.readers.len() {
             if index == leader || state.readers[index].doing == Doing::Following(leader as u8) {
                 self.deliver(state, index, value);
@@ -175,7 +195,7 @@ impl Checked {
                 continue;
             }
             if let Some(value) = reader.fallback {
-                self.dispute(state, reader.query);
+                self.show_unkept(state, reader.query);
                 self.deliver(state, index, value);
                 continue;
             }
@@ -184,14 +204,6 @@ impl Checked {
             let rest = Reader::default();
             state.readers[index] =
                 Reader { reads, query, acknowledged, seen, doing, fallback, ..rest };
-        }
-    }
-
-    /// A value is shown: whether what others are reading is newer, nobody will know.
-    fn dispute(&self, state: &mut State, query: Query) {
-        if self.world.fills == Fills::Undisputed {
-            let now = state.tick();
-            state.bar(query, now);
         }
     }
 

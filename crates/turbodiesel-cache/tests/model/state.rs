@@ -147,6 +147,8 @@ pub(crate) struct Writer {
     pub(crate) stage: Stage,
     /// How many moves of the stage were made.
     pub(crate) moves: u8,
+    /// To learn what it touched.
+    pub(crate) announced: Parts,
     /// Taken, and not yet stored as a stamp.
     pub(crate) tick: Tick,
     pub(crate) effect: Option<Effect>,
@@ -210,6 +212,8 @@ pub(crate) struct State {
     pub(crate) entries: [Option<Answer>; QUERIES],
     /// A load that began before must not be kept.
     pub(crate) barred: [Tick; QUERIES],
+    /// When an answer was last shown while a write was to learn what it touched.
+    pub(crate) shown: [Tick; QUERIES],
     pub(crate) flights: [Flight; QUERIES],
     pub(crate) writers: [Writer; WRITERS],
     pub(crate) readers: [Reader; READERS],
@@ -247,7 +251,7 @@ impl State {
 
     /// Every tick that is remembered anywhere.
     fn ticks(&mut self) -> impl Iterator<Item = &mut Tick> {
-        let Self { stamps, entries, barred, flights, writers, readers, .. } = self;
+        let Self { stamps, entries, barred, shown, flights, writers, readers, .. } = self;
         let lingering = flights.iter_mut().filter_map(|flight| match flight {
             Flight::Lingering(answer) => Some(&mut answer.version),
             Flight::None | Flight::LedBy(_) => None,
@@ -256,6 +260,7 @@ impl State {
             .iter_mut()
             .chain(entries.iter_mut().flatten().map(|entry| &mut entry.version))
             .chain(barred)
+            .chain(shown)
             .chain(lingering)
             .chain(writers.iter_mut().map(|writer| &mut writer.tick))
             .chain(readers.iter_mut().map(|reader| &mut reader.version))
@@ -293,11 +298,13 @@ impl State {
         for query in Query::ALL {
             let index = query as usize;
             self.entries[index] = self.valid_entry(query);
-            // A bar is there for those who have begun.
-            let barred = self.barred[index];
-            let concerned = |reader: &Reader| reader.query == query && reader.version < barred;
-            if !self.readers.iter().any(|reader| reader.is_loading() && concerned(reader)) {
-                self.barred[index] = 0;
+            // These two are there for those who have begun.
+            let loads = |reader: &&Reader| reader.is_loading() && reader.query == query;
+            let oldest = self.readers.iter().filter(loads).map(|reader| reader.version).min();
+            for tick in [&mut self.barred[index], &mut self.shown[index]] {
+                if oldest.is_none_or(|oldest| oldest >= *tick) {
+                    *tick = 0;
+                }
             }
             let version = match self.flights[index] {
                 Flight::None => None,

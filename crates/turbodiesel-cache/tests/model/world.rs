@@ -41,8 +41,8 @@ pub(crate) enum Fills {
     Last,
     /// The one whose read began last.
     BegunLast,
-    /// None of those whose reads overlapped, since nobody knows which is newer. One that cannot be
-    /// kept ends the one that is there.
+    /// That one, but while a write is to learn what it touched, none of those whose reads overlapped,
+    /// since nobody knows which is newer. One that cannot be kept then ends the one that is there.
     Undisputed,
 }
 

@@ -66,6 +66,8 @@ impl Checked {
         let kind = &self.world.writers[index];
         let writer = &mut state.writers[index];
         match op {
+            Op::Run(Step::Announce(part)) => writer.announced.set(part, true),
+            Op::Run(Step::Withdraw(part)) => writer.announced.set(part, false),
             Op::Run(Step::Mark(part)) => writer.marked.set(part, true),
             Op::Run(Step::Lift(part)) => writer.marked.set(part, false),
             Op::Run(Step::Hold(part)) => writer.held.set(part, true),
