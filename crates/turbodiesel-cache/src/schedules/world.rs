@@ -141,8 +141,18 @@ impl World {
 
     /// A write that goes well and learns which values it touched.
     pub(super) fn write_exactly(&self) {
+        self.commit_exactly(self.learn());
+    }
+
+    /// Begins a write that is to learn which values it touched.
+    pub(super) fn learn(&self) -> WriteMark {
         let mut mark = self.stamps.begin_write([self.table], LIFETIME);
         mark.expect([self.any_value]);
+        mark
+    }
+
+    /// The rest of a write that goes well and learns which values it touched.
+    pub(super) fn commit_exactly(&self, mark: WriteMark) {
         let landed = self.land();
         mark.committed_exactly([self.value]);
         self.acknowledged.fetch_max(landed, SeqCst);
@@ -277,7 +287,7 @@ pub(super) fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
 }
 
 /// Runs `test` under many schedules.
-pub(super) fn check(test: fn()) {
+pub(super) fn check(test: impl Fn() + Copy + Send + Sync + 'static) {
     let schedules = std::env::var("TURBODIESEL_SCHEDULES")
         .ok()
         .map_or(1_500, |schedules| schedules.parse().expect("TURBODIESEL_SCHEDULES is a number"));

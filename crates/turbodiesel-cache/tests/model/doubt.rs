@@ -43,7 +43,7 @@ fn every_order_with_learnt_values() {
     let pinned = ReaderKind { queries: &[Query::One, Query::Two], ..SHARES_TWICE };
     let name = "doubt, learnt: 1 writer, 2 who share";
     let world = world(grain, vec![writer], &[pinned; 2]);
-    Case { name, world, holds: &[P1, P2], fails: &[] }.check();
+    Case { name, world, holds: &[P1, P2, P3], fails: &[] }.check();
 }
 
 /// Steps that are left out, or done in another order.

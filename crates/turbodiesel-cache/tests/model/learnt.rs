@@ -107,6 +107,44 @@ fn values_do_not_go_back_between_commit_and_acknowledgement() {
     Case { name, world, holds: &[P3], fails: &[] }.check();
 }
 
+/// The same in atomic steps, and whatever becomes of an answer.
+#[test]
+fn values_do_not_go_back_whatever_becomes_of_answers() {
+    let effects = &[Effect::TouchesOne];
+    let [coarse, fine] = [Grain::Coarse, Grain::Fine].map(|grain| {
+        let writer = Protocol::library().writer(Slots::NONE, Slots::ANY, effects, grain);
+        world(grain, vec![writer], &[ONE, ONE_ALONE, ONE_IMPATIENT])
+    });
+    let twice = World { readers: vec![ONE_TWICE, ONE_ALONE, ONE_IMPATIENT], ..coarse };
+    let cases = [
+        ("learnt, atomic steps: shared, alone, impatient", fine),
+        ("learnt: loads that fail", World { loads_fail: true, ..twice.clone() }),
+        ("learnt: evictions, and answers too large", World { space_is_short: true, ..twice }),
+    ];
+    for (name, world) in cases {
+        Case { name, world, holds: &[P1, P2, P3], fails: &[] }.check();
+    }
+}
+
+/// Writers that do not say in time that they are to learn what they touched.
+#[test]
+fn writers_that_are_not_announced() {
+    let library = Protocol::library;
+    let exactly = Ending::CommittedExactly;
+    let cases = [
+        ("learnt, never announced", library().beginning(&[])),
+        (
+            "learnt, withdrawn before stamped",
+            library().ending(exactly, &[Withdraw(Expected), Stamp(Touched)]),
+        ),
+    ];
+    for (name, protocol) in cases {
+        let writer = learns(&protocol, &[Effect::TouchesOne]);
+        let world = world(Grain::Coarse, vec![writer], &[ONE_TWICE, ONE_ALONE, ONE_ALONE]);
+        Case { name, world, holds: &[P1, P2], fails: &[P3] }.check();
+    }
+}
+
 /// Marking what is expected, so that nothing is kept meanwhile, does not do instead of announcing it:
 /// what was read before the mark comes later.
 #[test]

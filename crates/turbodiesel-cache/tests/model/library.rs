@@ -22,6 +22,7 @@ pub(crate) fn world(grain: Grain, writers: Vec<WriterKind>, readers: &[ReaderKin
         deadlines_are_short: false,
         fills: Fills::Undisputed,
         space_is_short: false,
+        loads_fail: false,
         remembers_seen: true,
     }
 }

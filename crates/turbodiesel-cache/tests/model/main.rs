@@ -18,7 +18,7 @@
 //! - Readers that find an entry, share a load, lead one or read alone; flights that linger and are
 //!   handed over; answers that are evicted or too large. In [`Grain::Fine`](program::Grain), taking a
 //!   tick, storing it, looking for writers and looking for deadlines are steps of their own.
-//! - Not modelled: ages, clearing, leaders that vanish or fail, and the many slots of a tag's table,
+//! - Loads that fail. Not modelled: ages, clearing, leaders that vanish, and the many slots of a tag's table,
 //!   of which any one that a reader and a writer have in common decides alone.
 //!
 //! # What must hold

@@ -24,6 +24,9 @@ impl Checked {
                 if self.world.space_is_short && lands {
                     actions.push(Action::LandTooLarge(index));
                 }
+                if self.world.loads_fail && lands {
+                    actions.push(Action::Fail(index));
+                }
             }
             Doing::Nothing | Doing::Following(_) => {}
         }
@@ -138,6 +141,31 @@ impl Checked {
         self.show(state, index, value);
     }
 
+    /// A load comes to nothing: those who wait for it are told, but for those who have something to
+    /// fall back to.
+    pub(crate) fn fail(&self, state: &mut State, leader: usize) {
+        let query = state.readers[leader].query;
+        if state.flights[query as usize] == Flight::LedBy(leader as u8) {
+            state.flights[query as usize] = Flight::None;
+        }
+        for index in 0..state.readers.len() {
+            let reader = state.readers[index];
+            if index == leader {
+                state.readers[index] = reader.idle();
+            } else if reader.doing == Doing::Following(leader as u8) {
+                match reader.fallback {
+                    Some(value) => self.fall_back(state, index, value),
+                    None => state.readers[index] = reader.idle(),
+                }
+            }
+        }
+    }
+
+    fn fall_back(&self, state: &mut State, index: usize, value: Value) {
+        self.show_unkept(state, state.readers[index].query);
+        self.deliver(state, index, value);
+    }
+
     /// Whether two answers whose reads overlap are disputed.
     fn is_expected(&self, state: &State, query: Query) -> bool {
         self.world.fills == Fills::Undisputed && self.finds(state, query, |w| w.announced)
@@ -195,8 +223,7 @@ impl Checked {
                 continue;
             }
             if let Some(value) = reader.fallback {
-                self.show_unkept(state, reader.query);
-                self.deliver(state, index, value);
+                self.fall_back(state, index, value);
                 continue;
             }
             let Reader { reads, query, acknowledged, seen, .. } = reader;

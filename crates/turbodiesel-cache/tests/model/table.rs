@@ -51,6 +51,7 @@ fn world(begin: &[&[Op]], committed: &[&[Op]], version: Version) -> World {
         deadlines_are_short: false,
         fills: Fills::Last,
         space_is_short: false,
+        loads_fail: false,
         remembers_seen: false,
     }
 }

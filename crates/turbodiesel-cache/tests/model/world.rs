@@ -31,6 +31,8 @@ pub(crate) enum Action {
     Load(usize),
     /// A reader returns an answer that is too large to keep.
     LandTooLarge(usize),
+    /// A reader gets an error instead.
+    Fail(usize),
     Evict(Query),
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct World {
     pub(crate) fills: Fills,
     /// Whether entries may be evicted, and answers turn out to be too large to keep.
     pub(crate) space_is_short: bool,
+    /// Whether loads may come to nothing.
+    pub(crate) loads_fail: bool,
     /// Whether what readers have seen is remembered, to find values that go back.
     pub(crate) remembers_seen: bool,
 }
@@ -131,6 +135,7 @@ impl Model for Checked {
             Action::Ask(index, query) => self.ask(&mut state, index, query),
             Action::Load(index) => self.load(&mut state, index),
             Action::LandTooLarge(index) => self.land(&mut state, index, false),
+            Action::Fail(index) => self.fail(&mut state, index),
             Action::Evict(query) => {
                 if let Some(entry) = state.entries[query as usize].take() {
                     state.bar(query, entry.version);
