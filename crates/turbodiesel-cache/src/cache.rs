@@ -250,7 +250,8 @@ impl<V: Weigh, E> Cache<V, E> {
     /// Offers an answer that was read outside a shared load, for example on a connection that must
     /// not wait for others. Returns whether it was kept.
     ///
-    /// `snapshot` was taken of the same slots before the read began.
+    /// `snapshot` was taken of the same slots before the read began. Offer the answer before it is shown
+    /// to anybody, kept or not: what is kept may have to go on its account.
     pub fn fill(&self, read: &Read<'_>, snapshot: Snapshot, value: impl Into<Arc<V>>) -> bool {
         let inner = &*self.inner;
         let prepared = inner.prepare(read, &snapshot, &value.into());

@@ -16,8 +16,8 @@
 //!
 //! Whoever begins to read after a value was shown must not be shown an older one. Between a commit
 //! and its acknowledgement, though, who reads first does not say who reads newer: an older flight may
-//! land with more than the newest, which newcomers go on to board, has read or will. So the readers
-//! of an older flight, its leader among them, are given what the newest has landed with, and if that
+//! land with more than the newest, which newcomers go on to board, has read or will. So unless it is
+//! certain that nothing was written, the readers of an older flight, its leader among them, are given what the newest has landed with, and if that
 //! is still loading, they are handed over to it: they wait for its value too, and nobody sees their
 //! own.
 //!
@@ -25,7 +25,7 @@
 //! loses its leader, or hands its own readers over in turn), the reader is shown the value of the
 //! flight it came with after all. That is right because of all the flights that readers could board
 //! when that value was there, the newest alone was under way. It shows nothing now, and any that
-//! came after it reads later.
+//! came after it reads later. What was kept meanwhile by who read alone may be older, and leaves.
 //!
 //! A value that no flight has read cannot wait like that: there, and where nobody may board the
 //! newest any more, it is closed to those who come later.

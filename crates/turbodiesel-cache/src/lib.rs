@@ -80,9 +80,10 @@
 //! - **No answer is older than its ceiling**, counted from before its read began; neither chance,
 //!   nor a refresh, nor access, nor sharing a load extends it, and it does not depend on the wall
 //!   clock.
-//! - **Entries of a key never go back**: of two reads that overlap, the one that began later stays.
-//!   Where other processes write, or a write has committed and has yet to tell what it touched, two
-//!   overlapping reads may still see the database in either order.
+//! - **Values of a key never go back**: whoever asks after an answer was shown is not shown an older
+//!   one, acknowledged or not. Of two reads that overlap, the one that began later stays; while a write
+//!   is yet to tell what it touched, neither does. Where other processes write, two overlapping reads
+//!   may still see the database in either order.
 //! - **One load per key and state.** A thousand readers who miss the same answer read it once.
 //!   Should the reader who does it be cancelled or panic, exactly one other takes over. An error goes
 //!   to all who waited and is not retried by each; a result that cannot be shared lets all go alone,
@@ -93,6 +94,8 @@
 //!
 //! # Limits
 //!
+//! - Answers that are never offered to the cache, because they are too large to be collected or are read
+//!   within a transaction, are not taken account of: what is kept may be older.
 //! - Writes that are not marked, such as those of other processes, are seen when the TTL ends.
 //! - Answers are shared and must not be mutated: `V` is handed out as an `Arc`.
 //! - A load that waits for another load which waits for it hangs, as two locks would. A load that

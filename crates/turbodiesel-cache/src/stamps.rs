@@ -31,8 +31,10 @@
 //!   all that it might have been. Until then an answer that the write touches is served and kept as
 //!   if the write came after its acknowledgement, which is when it has to be seen; and W3 comes, as
 //!   a writer that ends in any other way says its last word for it. Between the commit and W3, though,
-//!   nothing tells who has read more: of two reads that overlap, the one that began later stays, and
-//!   may be the older answer.
+//!   nothing tells who has read more, not even who began to read later. So such a writer announces
+//!   itself before anything is sent, and withdraws after W3; meanwhile nothing is kept beside which
+//!   another answer was shown. Were it to withdraw before W3, two answers that overlapped its commit
+//!   would look as if nothing could tell them apart but their ticks.
 //! - **A writer that ends without an outcome** puts a deadline on its marks before it lifts its own
 //!   (see [`WriteMark`]), and R2 looks for writers first and for deadlines second: a reader that
 //!   comes too late to count the writer comes early enough to see the deadline. A [`Doubt`], which
