@@ -54,6 +54,8 @@ impl Stamps {
             match *step {
                 Step::Announce(part) => self.announce(slots(part)),
                 Step::Mark(part) => self.mark(slots(part)),
+                // That would be a tick for nothing.
+                Step::Stamp(part) if slots(part).is_empty() => {}
                 Step::Stamp(part) => self.change(slots(part).iter().copied()),
                 Step::Hold(part) => self.hold(slots(part), lifetime),
                 Step::Lift(part) => self.unmark(slots(part)),

@@ -287,7 +287,7 @@ pub(super) fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
 }
 
 /// Runs `test` under many schedules.
-pub(super) fn check(test: impl Fn() + Copy + Send + Sync + 'static) {
+pub(super) fn check(test: fn()) {
     let schedules = std::env::var("TURBODIESEL_SCHEDULES")
         .ok()
         .map_or(1_500, |schedules| schedules.parse().expect("TURBODIESEL_SCHEDULES is a number"));
