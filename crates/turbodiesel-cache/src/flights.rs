@@ -38,6 +38,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use turbodiesel_core::Fingerprint;
 
 use crate::{
@@ -57,14 +58,15 @@ pub(crate) struct Flights<V, E> {
 
 /// Part of the table. Its lock also orders the fills of the keys in it.
 pub(crate) struct Shard<V, E> {
-    newest: HashMap<Fingerprint, Arc<Flight<V, E>>>,
+    /// By another hash of what is a keyed hash already.
+    newest: HashMap<Fingerprint, Arc<Flight<V, E>>, RandomState>,
     /// The keys of flights that linger, in the order of their landing. Some may be gone already.
     lingering: VecDeque<Fingerprint>,
 }
 
 impl<V, E> Default for Shard<V, E> {
     fn default() -> Self {
-        Self { newest: HashMap::new(), lingering: VecDeque::new() }
+        Self { newest: HashMap::default(), lingering: VecDeque::new() }
     }
 }
 
