@@ -145,9 +145,6 @@ impl Display for Target {
         if self.set_columns != Columns::NONE {
             write!(f, " set [{}]", self.set_columns)?;
         }
-        if self.joined {
-            f.write_str(" joined")?;
-        }
         pins(f, &self.pins)
     }
 }

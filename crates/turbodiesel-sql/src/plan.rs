@@ -239,13 +239,10 @@ pub struct Target {
     pub conflict: Option<Conflict>,
     /// The rows of an insert.
     pub inserted: Option<Inserted>,
-    /// What confines the rows that an `UPDATE` or `DELETE` touches, as they were before it.
+    /// What confines the rows that an `UPDATE` or `DELETE` touches, as they were before it. Where
+    /// other relations are joined to choose them (`FROM`, `USING`), each pin still holds: the target
+    /// is one more relation of the block, and on no nullable side.
     pub pins: Vec<Pin>,
-    /// Whether other relations are joined to choose the rows (`FROM`, `USING`, `MERGE`).
-    ///
-    /// Subqueries in the condition are not: pins hold beside them, and
-    /// [`Returning`](crate::Returning) tells the rows that they chose.
-    pub joined: bool,
 }
 
 /// What a statement does to a table.

@@ -171,7 +171,6 @@ impl<'a> Walk<'a> {
             match from {
                 None => {}
                 Some(UpdateTableFromKind::AfterSet(from)) => {
-                    self.facts.targets[target].joined = true;
                     self.from(from);
                 }
                 Some(UpdateTableFromKind::BeforeSet(_)) => {
@@ -221,9 +220,8 @@ impl<'a> Walk<'a> {
             return returning.is_some();
         };
         self.blocks.push(Block::default());
-        if let Some(target) = self.target(table, Action::Delete) {
+        if self.target(table, Action::Delete).is_some() {
             if let Some(using) = using {
-                self.facts.targets[target].joined = true;
                 self.from(using);
             }
             self.restrict(selection.as_ref(), order_by, limit.as_ref());
@@ -252,7 +250,6 @@ impl<'a> Walk<'a> {
         };
         self.blocks.push(Block::default());
         if let Some(target) = self.target(table, Action::Merge) {
-            self.facts.targets[target].joined = true;
             self.source(source);
             self.expr(on);
             let mut set_columns = Columns::NONE;
@@ -441,7 +438,6 @@ impl Target {
             conflict: None,
             inserted: None,
             pins: Vec::new(),
-            joined: false,
         }
     }
 }

@@ -430,7 +430,6 @@ fn touched<'t>(
     // A value that is assigned replaces one that nobody tells.
     let stays = !target.set_columns.contains(key) && !known.assigned.contains(key);
     match known.action {
-        _ if target.joined => Touched::Unknown,
         Action::Update if known.moves && !matches!(named(), Touched::Named(_)) => Touched::Unknown,
         // A new row has no value before.
         Action::Insert => Touched::Returned,

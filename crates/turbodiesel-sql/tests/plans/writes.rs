@@ -349,7 +349,7 @@ fn update_from() {
             write
             reads u[a, id, v_id] where id = $1
             reads v[id]
-            writes update t set [a] joined where u_id = $1 through u.id
+            writes update t set [a] where u_id = $1 through u.id
             refused: write (writes)"#]],
     );
 }
@@ -362,7 +362,7 @@ fn a_self_joined_update() {
         expect![[r#"
             write
             reads t[a, id, k] where id = $1
-            writes update t set [a] joined
+            writes update t set [a]
             refused: write (writes)"#]],
     );
 }
@@ -408,7 +408,7 @@ fn a_self_joined_delete() {
         expect![[r#"
             write
             reads t[id] where id = $1
-            writes delete t joined
+            writes delete t
             refused: write (writes)"#]],
     );
     check(
@@ -416,7 +416,7 @@ fn a_self_joined_delete() {
         expect![[r#"
             write
             reads t[id] where id = $1
-            writes delete t joined
+            writes delete t
             refused: write (writes)"#]],
     );
 }
@@ -428,7 +428,7 @@ fn delete_using_a_cte() {
         expect![[r#"
             write
             reads u[id]
-            writes delete t joined
+            writes delete t
             refused: write (writes)"#]],
     );
 }
@@ -478,10 +478,18 @@ fn a_table_written_twice_has_two_targets() {
     );
 }
 
-// A subquery in the condition leaves the pins beside it, and is no join; a relation beside the
-// target is one.
+// The pins of the target hold beside a subquery in the condition and beside other relations.
 #[test]
-fn what_counts_as_joined() {
+fn what_else_chooses_the_rows() {
+    check(
+        "UPDATE t SET a = 1 FROM u LEFT JOIN v ON v.id = u.id AND t.k = 2 WHERE t.id = $1",
+        expect![[r#"
+            write
+            reads u[id]
+            reads v[id]
+            writes update t set [a] where id = $1
+            refused: write (writes)"#]],
+    );
     check(
         "DELETE FROM t WHERE id = $1 AND k IN (SELECT k FROM u WHERE u.t_id = t.id)",
         expect![[r#"
@@ -495,7 +503,7 @@ fn what_counts_as_joined() {
         expect![[r#"
             write
             writes delete u
-            writes update t set [a] joined
+            writes update t set [a]
             refused: write (writes)"#]],
     );
     check(
@@ -518,7 +526,7 @@ fn merge() {
             reads v[]
             reads w[]
             reads z[]
-            writes merge t set [a, b] joined
+            writes merge t set [a, b]
             refused: write (writes)"#]],
     );
     check(
@@ -526,7 +534,7 @@ fn merge() {
         expect![[r#"
             write
             reads u[id]
-            writes merge t joined
+            writes merge t
             refused: write (writes)"#]],
     );
 }
