@@ -83,11 +83,6 @@ impl TriggerRow {
     fn is_before_row(&self) -> bool {
         self.kind & 3 == 3
     }
-
-    /// Whether it takes the place of a write to a view.
-    fn is_instead(&self) -> bool {
-        self.kind & 64 != 0
-    }
 }
 
 /// Adds the triggers to a catalog whose tables, views and functions are known already.
@@ -109,7 +104,7 @@ pub(super) async fn load(
 
 /// What a trigger does, `None` where nobody can say.
 fn body(row: &TriggerRow, catalog: &Catalog) -> Option<TriggerBody> {
-    if row.is_instead() || row.condition_may_write {
+    if row.condition_may_write {
         return None;
     }
     let (assigns, writes) = match &*row.language {

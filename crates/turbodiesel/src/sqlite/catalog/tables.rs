@@ -13,9 +13,6 @@ use turbodiesel_sql::Columns;
 use super::{RawSqlite, name};
 use crate::catalog::{Cascade, CascadeOn, Column, Events, PinType, Relation, TableWrite};
 
-/// Names by which the key of a table may be set, whatever its column is called.
-const ROW_IDS: [&str; 3] = ["_rowid_", "oid", "rowid"];
-
 const COLUMNS: &str = "
     SELECT lower(t.name) AS relation, lower(c.name) AS name, lower(c.type) AS type, c.pk AS key,
            c.hidden IN (2, 3) AS is_generated, t.sql AS definition
@@ -166,8 +163,7 @@ fn cascades(key: &[&Reference], primary_key: Option<&BTreeSet<Box<str>>>) -> Vec
     let referring: BTreeSet<Box<str>> = key.iter().map(|it| it.referring.as_str().into()).collect();
     let named = key.iter().map(|it| it.referenced.as_deref().map(Box::from)).collect();
     let named: Option<BTreeSet<Box<str>>> = named;
-    let mut referenced = named.or_else(|| primary_key.cloned()).unwrap_or_default();
-    referenced.extend(ROW_IDS.map(Box::from));
+    let referenced = named.or_else(|| primary_key.cloned()).unwrap_or_default();
 
     let write = |events: Events, set_columns| TableWrite {
         table: name(&key[0].source),

@@ -26,7 +26,7 @@ struct Definition {
 }
 
 impl Definition {
-    /// `CREATE TRIGGER name [BEFORE | AFTER] event ON table [FOR EACH ROW] [WHEN condition] BEGIN
+    /// `CREATE TRIGGER name [BEFORE | AFTER | INSTEAD OF] event ON table [FOR EACH ROW] [WHEN condition] BEGIN
     /// statement; … END`
     fn of(sql: &str) -> Option<Self> {
         let tokens = tokens(sql)?;
@@ -38,9 +38,6 @@ impl Definition {
             .find(|at| tokens[*at].is_word(sql, "BEGIN") && tokens[at - 1].text(sql) != ".")?;
         let head = &tokens[..begin];
         let end = tokens.len().checked_sub(1).filter(|end| tokens[*end].is_word(sql, "END"))?;
-        if head[..event].iter().any(|token| token.is_word(sql, "INSTEAD")) {
-            return None;
-        }
         let is_event = |word| head[event].is_word(sql, word);
         let on = Events {
             insert: is_event("INSERT"),
@@ -178,7 +175,6 @@ mod tests {
         for sql in [
             "",
             "CREATE TABLE t (x)",
-            "CREATE TRIGGER t INSTEAD OF INSERT ON v BEGIN SELECT 1; END",
             "CREATE TRIGGER t AFTER INSERT ON v BEGIN SELECT 1; END; x",
             "CREATE TRIGGER t AFTER INSERT ON v BEGIN END",
             "CREATE TRIGGER t AFTER INSERT ON v BEGIN SELECT '1; END",
