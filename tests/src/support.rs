@@ -48,14 +48,7 @@ pub(crate) async fn ann_through(handle: &mut Handle) -> (String, Outcome) {
 
 /// Reads a text with SQL of its own and says how it was found.
 pub(crate) async fn ask(db: &Db, sql: &str) -> (String, Outcome) {
-    #[derive(QueryableByName)]
-    struct Answer {
-        #[diesel(sql_type = Text)]
-        answer: String,
-    }
-    let mut handle = db.handle();
-    let Answer { answer } = diesel::sql_query(sql).get_result(&mut handle).await.unwrap();
-    (answer, handle.outcome().unwrap())
+    ask_through(&mut db.handle(), sql).await
 }
 
 /// Why a query is not cached.
@@ -79,25 +72,29 @@ pub(crate) async fn assert_effect(db: &Db, read: &str, write: &str, survives: bo
     (&mut &*db).batch_execute(write).await.unwrap();
     let (answer, outcome) = ask(db, read).await;
     assert_eq!(matches!(outcome, Outcome::Hit(_)), survives, "{write} → {read}: {outcome}");
-    let (fresh, _) = ask_database(db, read).await;
+    let fresh = ask_database(db, read).await;
     assert_eq!(answer, fresh, "{write} → {read}");
 }
 
 /// Asserts that what is served is what the database says.
 pub(crate) async fn compare(db: &Db, read: &str) {
     let (served, outcome) = ask(db, read).await;
-    let (fresh, _) = ask_database(db, read).await;
+    let fresh = ask_database(db, read).await;
     assert_eq!(served, fresh, "{read}: {outcome}");
 }
 
-async fn ask_database(db: &Db, sql: &str) -> (String, Outcome) {
+/// What the database says, whatever is cached.
+pub(crate) async fn ask_database(db: &Db, sql: &str) -> String {
+    ask_through(&mut db.handle().bypass(), sql).await.0
+}
+
+async fn ask_through(handle: &mut Handle, sql: &str) -> (String, Outcome) {
     #[derive(QueryableByName)]
     struct Answer {
         #[diesel(sql_type = Text)]
         answer: String,
     }
-    let mut handle = db.handle().bypass();
-    let Answer { answer } = diesel::sql_query(sql).get_result(&mut handle).await.unwrap();
+    let Answer { answer } = diesel::sql_query(sql).get_result(handle).await.unwrap();
     (answer, handle.outcome().unwrap())
 }
 
