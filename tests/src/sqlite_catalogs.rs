@@ -2,7 +2,7 @@
 
 use diesel::{prelude::*, sql_types::Text, sqlite::Sqlite};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use turbodiesel::{Db, Outcome};
+use turbodiesel::{Bypass, Db, Outcome};
 use turbodiesel_testkit::SqliteFile;
 
 async fn open(schema: &str) -> (SqliteFile, Db<Sqlite>) {
@@ -273,4 +273,14 @@ async fn a_view_with_triggers_in_its_place() {
     )
     .await;
     assert_survive(&db, "INSERT INTO named VALUES (1)", [(READS[1], false)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_module_keeps_is_its_own() {
+    let (_file, db) = open("CREATE VIRTUAL TABLE words USING fts5 (word)").await;
+    for table in ["words", "words_data"] {
+        let read = format!("SELECT count(*) || '' AS answer FROM {table}");
+        let outcome = ask(&db, &read, false).await.1;
+        assert_eq!(outcome, Outcome::Bypass(Bypass::ForeignTable), "{table}");
+    }
 }

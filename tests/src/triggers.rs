@@ -231,7 +231,7 @@ async fn what_is_not_understood() {
         "BEGIN RAISE NOTICE 'x %', sneak(); RETURN NULL; END".to_owned(),
         "BEGIN INSERT INTO audit VALUES (DEFAULT, 'x', sneak()); RETURN NULL; END".to_owned(),
         "BEGIN CALL sneaky(); RETURN NULL; END".to_owned(),
-        "BEGIN PERFORM NEW.id OPERATOR(public.%%) 1; RETURN NULL; END".to_owned(),
+        "BEGIN PERFORM NEW.id + NEW.name; RETURN NULL; END".to_owned(),
         "BEGIN PERFORM n FROM sneaking; RETURN NULL; END".to_owned(),
         "DECLARE c CURSOR FOR SELECT sneak(); n int; BEGIN OPEN c; FETCH c INTO n; RETURN NULL; END"
             .to_owned(),
@@ -241,8 +241,8 @@ async fn what_is_not_understood() {
         is_opaque(
             &format!(
                 "CREATE FUNCTION sneak() RETURNS int LANGUAGE sql AS '{insert} RETURNING id';
-                 CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT sneak()';
-                 CREATE OPERATOR %% (LEFTARG = int, RIGHTARG = int, FUNCTION = plus);
+                 CREATE FUNCTION plus(int, text) RETURNS int LANGUAGE sql AS 'SELECT sneak()';
+                 CREATE OPERATOR + (LEFTARG = int, RIGHTARG = text, FUNCTION = plus);
                  CREATE VIEW sneaking AS SELECT sneak() AS n;
                  CREATE PROCEDURE sneaky() LANGUAGE sql AS '{insert}';
                  {}",
