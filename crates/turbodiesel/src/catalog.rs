@@ -214,6 +214,10 @@ impl Catalog {
         }
         match &relation.kind {
             RelationKind::Foreign => Err((Bypass::ForeignTable, name.to_string())),
+            RelationKind::View(_) if relation.operator.is_some() => Err((
+                Bypass::StableFunction,
+                format!("an operator that is not the system's in view {name}"),
+            )),
             RelationKind::View(body) => self
                 .read_plan(body, Reached::Beyond, closure, seen)
                 .map_err(|(reason, detail)| (reason, format!("{detail} in view {name}"))),

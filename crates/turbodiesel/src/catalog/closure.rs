@@ -88,8 +88,9 @@ impl Catalog {
             .any(|(_, volatility)| volatility.or(unknown) == Some(Volatility::Writing));
         calls
             || plan.reads().filter_map(|name| self.resolve(name)).any(|(name, relation)| {
-                matches!(&relation.kind, RelationKind::View(body)
-                    if seen.insert(name) && self.calls_what_may_write(body, seen))
+                relation.operator == Some(Volatility::Writing)
+                    || matches!(&relation.kind, RelationKind::View(body)
+                        if seen.insert(name) && self.calls_what_may_write(body, seen))
             })
     }
 
@@ -218,6 +219,7 @@ impl<'a> Spread<'a> {
     fn pass_on(&mut self, view: TableName, relation: &Relation, body: &Plan, write: &TableWrite) {
         self.is_opaque |= relation.opaque_writes
             || !relation.triggers.is_empty()
+            || relation.operator == Some(Volatility::Writing)
             || body.refusal().is_some()
             || self.catalog.may_write_by_calls(body);
         let write = TableWrite { set_columns: Columns::All, ..write.clone() };

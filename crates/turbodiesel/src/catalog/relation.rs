@@ -8,7 +8,10 @@ use std::{
 use turbodiesel_core::TableName;
 use turbodiesel_sql::{Action, Columns, Plan, Target};
 
-use super::trigger::{Events, Trigger};
+use super::{
+    Volatility,
+    trigger::{Events, Trigger},
+};
 
 /// A table or view.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Relation {
     pub relatives: Vec<TableName>,
     /// What happens to other tables, or other rows of this one, through foreign keys.
     pub cascades: Vec<Cascade>,
+    /// The worst operator in the body of a view that is not the system's.
+    pub operator: Option<Volatility>,
     /// What runs beside a write. Those of a view take its place.
     pub triggers: Vec<Trigger>,
     /// Whether a write may write elsewhere in ways that are not followed: rules, defaults and
@@ -64,6 +69,7 @@ impl Relation {
             partition_key: no_columns(),
             relatives: Vec::new(),
             cascades: Vec::new(),
+            operator: None,
             triggers: Vec::new(),
             opaque_writes: false,
             replaces_conflicts: false,

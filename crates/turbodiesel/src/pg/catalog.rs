@@ -128,6 +128,12 @@ const RELATIONS: &str = "
     ), calls AS (
         SELECT d.classid, d.objid FROM pg_depend d JOIN writer ON writer.oid = d.refobjid
         WHERE d.refclassid = 'pg_proc'::regclass
+        UNION ALL
+        SELECT d.classid, d.objid
+        FROM pg_depend d
+        JOIN pg_operator o ON o.oid = d.refobjid
+        JOIN writer ON writer.oid = o.oprcode
+        WHERE d.refclassid = 'pg_operator'::regclass
     )
     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
            c.relrowsecurity AS row_security,
@@ -147,7 +153,7 @@ const RELATIONS: &str = "
            AS opaque_writes,
            EXISTS (SELECT FROM pg_policy p JOIN pg_depend d
                      ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
-                    AND d.refclassid = 'pg_proc'::regclass
+                    AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
                    WHERE p.polrelid = c.oid) AS opaque_policies,
            c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
            AND NOT EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid) AS may_learn
@@ -258,8 +264,6 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
     let links: Vec<Link> = diesel::sql_query(LINKS).load(raw).await?;
     let names: Names =
         rows.iter().map(|row| (row.oid, TableName::qualified(&*row.schema, &*row.name))).collect();
-    let mut relations = relations(&names, rows, links);
-    tables::load(raw, &names, &mut relations).await?;
     let callables: Vec<Callable> = diesel::sql_query(CALLABLES).load(raw).await?;
     let Version { returns_old } = diesel::sql_query(VERSION).get_result(raw).await?;
     let mut catalog = Catalog {
@@ -267,7 +271,6 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
         objects,
         search_path,
         system_schemas: SYSTEM_SCHEMAS,
-        relations,
         unknown_may_write: true,
         ..Catalog::default()
     };
@@ -289,6 +292,8 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
             *known = (*known).max(volatility);
         }
     }
+    catalog.relations = relations(&catalog, &names, rows, links);
+    tables::load(raw, &names, &mut catalog.relations).await?;
     triggers::load(raw, &names, &mut catalog).await?;
     Ok(catalog)
 }
@@ -302,13 +307,15 @@ fn is_unlisted(name: &str) -> bool {
 /// Names of relations by the number that the catalog refers to them by.
 type Names = HashMap<u32, TableName>;
 
+/// Those of a catalog whose operators are known already.
 fn relations(
+    catalog: &Catalog,
     names: &Names,
     rows: Vec<RelationRow>,
     links: Vec<Link>,
 ) -> HashMap<TableName, Relation> {
     let mut relations: HashMap<TableName, Relation> =
-        rows.into_iter().map(|row| (names[&row.oid].clone(), relation(row))).collect();
+        rows.into_iter().map(|row| (names[&row.oid].clone(), relation(row, catalog))).collect();
     for Link { kind, source, target } in links {
         let Some(relation) = names.get(&source).and_then(|name| relations.get_mut(name)) else {
             continue;
@@ -325,7 +332,8 @@ fn relations(
     relations
 }
 
-fn relation(row: RelationRow) -> Relation {
+fn relation(row: RelationRow, catalog: &Catalog) -> Relation {
+    let operator = row.body.as_deref().and_then(|body| catalog.worst_operator(body));
     let kind = match (&*row.kind, row.body) {
         ("v", Some(body)) => RelationKind::View(Arc::new(plan(Dialect::Postgres, &body))),
         // A view whose definition this role may not see: planning nothing refuses everything.
@@ -339,6 +347,7 @@ fn relation(row: RelationRow) -> Relation {
         opaque_policies: row.opaque_policies,
         opaque_writes: row.opaque_writes,
         may_learn: row.may_learn,
+        operator,
         ..Relation::table()
     }
 }

@@ -25,10 +25,14 @@ const TRIGGERS: &str = "
            p.proconfig AS settings,
            split_part(encode(t.tgargs, 'escape'), '\\000', 1) AS argument,
            EXISTS (SELECT FROM pg_depend d
-                   JOIN pg_proc f ON f.oid = d.refobjid
+                   LEFT JOIN pg_operator o
+                     ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+                   JOIN pg_proc f
+                     ON d.refclassid = 'pg_proc'::regclass AND f.oid = d.refobjid
+                     OR f.oid = o.oprcode
                    JOIN pg_language fl ON fl.oid = f.prolang
                    WHERE d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
-                     AND d.refclassid = 'pg_proc'::regclass AND f.oid <> p.oid
+                     AND f.oid <> p.oid
                      AND f.provolatile = 'v' AND fl.lanname NOT IN ('c', 'internal'))
                AS condition_may_write,
            p.prosecdef AND (
