@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::{prelude::*, result::Error};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
 use futures_util::FutureExt;
-use turbodiesel::{Touches, Transactions};
+use turbodiesel::{Connection, Db, Touches, Transactions};
 
 use crate::support::{ann, ask, compare, open, poll_times, users};
 
@@ -83,19 +83,24 @@ async fn a_status_asked_for_after_a_commit_that_nobody_waited_for() {
     panic!("the transaction never ended");
 }
 
-#[tokio::test]
-async fn a_test_transaction_that_is_committed() {
-    let (_database, db) = open().await;
-    let mut connection = db.connection().await.unwrap();
-    connection.begin_test_transaction().await.unwrap();
+/// Asserts that the open transaction of a connection publishes a write when it commits.
+async fn assert_publishes(db: &Db, mut connection: Connection) {
     diesel::update(users::table.find(1))
         .set(users::name.eq("Eve"))
         .execute(&mut connection)
         .await
         .unwrap();
-    ann(&db).await;
+    ann(db).await;
     Transactions::commit_transaction(&mut connection).await.unwrap();
-    assert_eq!(ann(&db).await.0, "Eve");
+    assert_eq!(ann(db).await.0, "Eve");
+}
+
+#[tokio::test]
+async fn a_test_transaction_that_is_committed() {
+    let (_database, db) = open().await;
+    let mut connection = db.connection().await.unwrap();
+    connection.begin_test_transaction().await.unwrap();
+    assert_publishes(&db, connection).await;
 }
 
 #[tokio::test]
@@ -108,14 +113,7 @@ async fn a_transaction_begun_through_raw_access() {
         })
         .await
         .unwrap();
-    diesel::update(users::table.find(1))
-        .set(users::name.eq("Eve"))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    ann(&db).await;
-    Transactions::commit_transaction(&mut connection).await.unwrap();
-    assert_eq!(ann(&db).await.0, "Eve");
+    assert_publishes(&db, connection).await;
 }
 
 #[tokio::test]

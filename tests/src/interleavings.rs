@@ -236,6 +236,16 @@ async fn a_slow_reader_does_not_put_back_what_it_read_first() {
     }
 }
 
+/// Asserts that a reader who comes after a write does not share a load which is still held, and sees
+/// the write.
+async fn assert_not_joined(stage: &mut Stage, held: impl Future<Output = (String, Outcome)>) {
+    let mut after = held_read(&stage.db);
+    assert!((&mut after).now_or_never().is_none());
+    stage.release(READ).await;
+    let (held, after) = futures_util::join!(held, after);
+    assert_eq!(after.0, "Eve", "{} and {}", held.1, after.1);
+}
+
 /// A reader that comes after an acknowledged write never shares a load that began before it.
 #[tokio::test]
 async fn a_flight_from_before_a_write_is_not_joined_after_it() {
@@ -244,11 +254,7 @@ async fn a_flight_from_before_a_write_is_not_joined_after_it() {
     let mut before = held_read(&stage.db);
     stage.until_held(READ, &mut before).await;
     rename(&stage.db, "Eve").await.unwrap();
-    let mut after = held_read(&stage.db);
-    assert!((&mut after).now_or_never().is_none());
-    stage.release(READ).await;
-    let (before, after) = futures_util::join!(before, after);
-    assert_eq!(after.0, "Eve", "{} and {}", before.1, after.1);
+    assert_not_joined(&mut stage, before).await;
 }
 
 /// Nor one that began while the write was under way.
@@ -263,11 +269,7 @@ async fn a_flight_from_beside_a_write_is_not_joined_after_it() {
     stage.until_held(READ, &mut beside).await;
     stage.release(COMMIT).await;
     write.await.unwrap();
-    let mut after = held_read(&stage.db);
-    assert!((&mut after).now_or_never().is_none());
-    stage.release(READ).await;
-    let (beside, after) = futures_util::join!(beside, after);
-    assert_eq!(after.0, "Eve", "{} and {}", beside.1, after.1);
+    assert_not_joined(&mut stage, beside).await;
 }
 
 /// Nor one that began beside a statement which failed, after it had committed a part of its work.
@@ -287,11 +289,7 @@ async fn a_flight_from_beside_a_write_that_failed_half_way() {
     stage.until_held(READ, &mut beside).await;
     stage.release(WRITE).await;
     call.await.unwrap_err();
-    let mut after = held_read(&stage.db);
-    assert!((&mut after).now_or_never().is_none());
-    stage.release(READ).await;
-    let (beside, after) = futures_util::join!(beside, after);
-    assert_eq!(after.0, "Eve", "{} and {}", beside.1, after.1);
+    assert_not_joined(&mut stage, beside).await;
 }
 
 /// redis-py #2624: the answer of a cancelled command is taken for that of the next.
