@@ -1,7 +1,7 @@
 //! Functions that are called without being named: by views, defaults, constraints, operators, columns.
 
 use diesel_async::RunQueryDsl;
-use turbodiesel::Db;
+use turbodiesel::{Db, Outcome};
 use turbodiesel_testkit::Database;
 
 use crate::support::{ask, assert_cached, compare, open, open_with};
@@ -158,7 +158,40 @@ async fn a_function_that_the_catalog_does_not_know_yet() {
 }
 
 #[tokio::test]
+async fn an_operator_that_the_catalog_does_not_know_yet() {
+    let (database, db) = open().await;
+    ask(&db, TEAMS).await;
+    database.batch_execute("CREATE SCHEMA shop").unwrap();
+    database.batch_execute(&BUMP_OPERATOR.replace("OPERATOR +", "OPERATOR shop.+")).unwrap();
+    assert_calls(&db, "SELECT id OPERATOR(shop.+) name FROM users WHERE id = 1").await;
+}
+
+#[tokio::test]
 async fn a_function_with_capitals() {
     let schema = BUMP.replace("bump()", "\"SignUp\"()");
     assert_writes_teams(&schema, "SELECT \"SignUp\"()").await;
+}
+
+/// A query that the parser does not know may still call what writes, and is harmless otherwise.
+#[tokio::test]
+async fn queries_that_are_not_parsed() {
+    let odd = "'x'::varchar(4) COLLATE \"C\" <> '' AND ('x'::varchar(4) COLLATE \"C\") <> ''";
+    let view = format!("{BUMP} CREATE VIEW v AS SELECT bump() AS answer");
+    assert_writes_teams(&view, &format!("SELECT answer FROM v WHERE {odd}")).await;
+    assert_writes_teams(&view, &format!("SELECT answer FROM \"v\" WHERE {odd}")).await;
+    let view = view
+        .replace("VIEW v", "SCHEMA shop CREATE VIEW v")
+        .replace("bump() AS", "public.bump() AS");
+    assert_writes_teams(&view, &format!("SELECT answer FROM shop.v WHERE {odd}")).await;
+    let column = BUMP.replace("bump()", "bump(users)");
+    assert_writes_teams(&column, &format!("SELECT u.bump FROM users u WHERE id = 1 AND {odd}"))
+        .await;
+    // What the grammar reserves is a name behind a point.
+    let reserved = BUMP.replace("bump()", "\"varchar\"(int)");
+    assert_writes_teams(&reserved, &format!("SELECT public.varchar(4) WHERE {odd}")).await;
+    assert_writes_teams(&reserved, &format!("SELECT \"varchar\"(4) WHERE {odd}")).await;
+    let (_database, db) = open_with(BUMP).await;
+    assert_cached(&db, TEAMS).await;
+    ask(&db, &format!("SELECT name AS answer FROM users WHERE id = 1 AND {odd}")).await;
+    assert!(matches!(ask(&db, TEAMS).await.1, Outcome::Hit(_)));
 }

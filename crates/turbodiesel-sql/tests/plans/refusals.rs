@@ -623,26 +623,32 @@ fn queries_that_are_not_parsed_but_cannot_write() {
             "SELECT (t).* INTO x FROM t",
             "WITH x AS (DELETE FROM t RETURNING (t).*, 1) SELECT * FROM x",
             "SELECT (t).*, 1 FROM t FOR UPDATE",
+            "SELECT 'x'::varchar(4) COLLATE \"C\"",
+            "SELECT (t).*, shop.varchar(4), \"numeric\"(1) FROM t WHERE (a) IN (1)",
         ],
         expect![[r#"
             SELECT * FROM ROWS FROM (f(1), shop.g(2)) AS x
-                read, returns rows; calls unknown f, from, g; refused: not_understood (not parsed)
+                read, returns rows; reads as[as, f, from, g, rows, select, shop, x]; reads f[]; reads from[]; reads rows[]; reads select[]; reads shop[]; reads x[]; reads shop.g[]; calls unknown f, g; refused: not_understood (not parsed)
             SELECT xmlelement(name foo, lower(a)) FROM t WHERE a <~> b
-                read, returns rows; calls lower; calls unknown <~>, xmlelement; refused: not_understood (not parsed)
+                read, returns rows; reads a[a, b, foo, from, lower, name, select, t, where, xmlelement]; reads b[]; reads foo[]; reads from[]; reads lower[]; reads name[]; reads select[]; reads t[]; reads where[]; reads xmlelement[]; calls lower; calls unknown <~>, xmlelement; refused: not_understood (not parsed)
             SELECT (t).* FROM t
-                read, returns rows; calls unknown select; refused: not_understood (not parsed)
+                read, returns rows; reads from[from, select, t]; reads select[]; reads t[]; refused: not_understood (not parsed)
             WITH x AS (SELECT 1 FROM t) SELECT * FROM a JOIN b USING (id) AS j
-                read, returns rows; calls unknown as, using; refused: not_understood (not parsed)
+                read, returns rows; reads a[a, as, b, from, id, j, join, select, t, using, with, x]; reads as[]; reads b[]; reads from[]; reads id[]; reads j[]; reads join[]; reads select[]; reads t[]; reads using[]; reads with[]; reads x[]; refused: not_understood (not parsed)
             SELECT (t).*, dblink('x') FROM t
-                write, returns rows; writes everything; calls dblink; calls unknown select; refused: write (writes)
+                write, returns rows; reads dblink[dblink, from, select, t]; reads from[]; reads select[]; reads t[]; writes everything; calls dblink; refused: write (writes)
             SELECT (t).*, set_config('a', 'b', false) FROM t
-                session, returns rows; calls set_config; calls unknown select; refused: not_understood (not parsed)
+                session, returns rows; reads false[false, from, select, set_config, t]; reads from[]; reads select[]; reads set_config[]; reads t[]; calls set_config; refused: not_understood (not parsed)
             SELECT (t).* INTO x FROM t
                 unknown, returns rows; writes everything; refused: not_understood (not parsed)
             WITH x AS (DELETE FROM t RETURNING (t).*, 1) SELECT * FROM x
                 unknown, returns rows; writes everything; refused: not_understood (not parsed)
             SELECT (t).*, 1 FROM t FOR UPDATE
                 unknown, returns rows; writes everything; refused: not_understood (not parsed)
+            SELECT 'x'::varchar(4) COLLATE "C"
+                read, returns rows; reads C[C, collate, select, varchar]; reads collate[]; reads select[]; reads varchar[]; refused: not_understood (not parsed)
+            SELECT (t).*, shop.varchar(4), "numeric"(1) FROM t WHERE (a) IN (1)
+                read, returns rows; reads a[a, from, in, numeric, select, shop, t, varchar, where]; reads from[]; reads in[]; reads numeric[]; reads select[]; reads shop[]; reads t[]; reads where[]; reads shop.varchar[]; calls unknown numeric, varchar; refused: not_understood (not parsed)
         "#]],
     );
     check_all(
@@ -650,7 +656,7 @@ fn queries_that_are_not_parsed_but_cannot_write() {
         &["SELECT a FROM t INDEXED BY i WHERE a = ?"],
         expect![[r#"
             SELECT a FROM t INDEXED BY i WHERE a = ?
-                read, returns rows; refused: not_understood (not parsed)
+                read, returns rows; reads a[a, by, from, i, indexed, select, t, where]; reads by[]; reads from[]; reads i[]; reads indexed[]; reads select[]; reads t[]; reads where[]; refused: not_understood (not parsed)
         "#]],
     );
 }
