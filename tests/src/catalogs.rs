@@ -227,6 +227,21 @@ async fn changes_elsewhere_are_noticed_by_the_next_connection() {
     }
 }
 
+/// A name that means another column now, whose equality is another one as well.
+#[tokio::test]
+async fn columns_that_change_names_elsewhere() {
+    let loose =
+        "ALTER TABLE keyed ADD loose text COLLATE ci UNIQUE; UPDATE keyed SET loose = upper(k)";
+    let (database, db) = with_column("text UNIQUE", ["'a'", "'b'"], loose).await;
+    let read = "SELECT count(note)::text AS answer FROM keyed WHERE k = 'a'";
+    assert_survives(&db, read, "UPDATE keyed SET note = 'x' WHERE id = 2", true).await;
+    database
+        .batch_execute("ALTER TABLE keyed RENAME k TO j; ALTER TABLE keyed RENAME loose TO k")
+        .unwrap();
+    check_catalog(&db).await;
+    assert_survives(&db, read, "UPDATE keyed SET note = 'x' WHERE id = 1", false).await;
+}
+
 /// Makes the pool open a connection, which checks the catalog.
 async fn check_catalog(db: &Db) {
     let held = db.stats().pool.size;
@@ -266,7 +281,10 @@ async fn nothing_is_learnt_that_the_role_may_not_read() {
     }
     // From now on it may, and then no more.
     for (grant, revoke) in [
-        ("GRANT SELECT ON secrets TO writer", "REVOKE SELECT ON secrets FROM writer; GRANT SELECT (id, note) ON secrets TO writer"),
+        (
+            "GRANT SELECT ON secrets TO writer",
+            "REVOKE SELECT ON secrets FROM writer; GRANT SELECT (id, note) ON secrets TO writer",
+        ),
         ("GRANT SELECT (code) ON secrets TO writer", "REVOKE SELECT (code) ON secrets FROM writer"),
         ("GRANT pg_read_all_data TO writer", "REVOKE pg_read_all_data FROM writer"),
     ] {

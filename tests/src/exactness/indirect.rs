@@ -90,7 +90,8 @@ async fn joined_writes() {
                   WHERE other.id = 3 AND orders.customer = other.customer";
     assert_eq!(ended_by(update).await, [ENDED; 7]);
     // Nor does equality by way of a column that pads with blanks.
-    let delete = "DELETE FROM orders USING labels WHERE code = label AND label = 'c '";
+    let delete = "DELETE FROM orders USING labels
+                  WHERE orders.code = labels.label AND labels.label = 'c '";
     assert_eq!(ended_by(delete).await, [ENDED; 7]);
     let delete = "DELETE FROM orders USING customers WHERE customers.id <> customer
                   AND orders.code = 'd'";
@@ -108,14 +109,17 @@ async fn equality_by_way_of_another_type() {
          INSERT INTO others VALUES (1, 9007199254740992, 'a');",
     )
     .await;
-    let of_orders = "SELECT string_agg(coalesce(note, '-'), ',') AS answer
+    let of_orders = "SELECT string_agg(coalesce(orders.note, '-'), ',') AS answer
                      FROM orders JOIN others ON ";
     let of_big = "SELECT string_agg(note, ',') AS answer FROM big JOIN others ON ";
     let update_order = "UPDATE orders SET note = note || 'y' WHERE id = 1";
     let update_big = "UPDATE big SET note = note || 'y' WHERE id = 9007199254740992";
     for (read, write) in [
-        (format!("{of_orders} code = label WHERE label = 'a '"), update_order),
-        (format!("{of_big} big.id = measure WHERE measure = 9007199254740993"), update_big),
+        (format!("{of_orders} orders.code = others.label WHERE others.label = 'a '"), update_order),
+        (
+            format!("{of_big} big.id = others.measure WHERE others.measure = 9007199254740993"),
+            update_big,
+        ),
     ] {
         let ended = ended(&db, &[&read], async |db| execute(db, write).await).await;
         assert_eq!(ended, [ENDED], "{read}");
