@@ -2,7 +2,7 @@
 
 use super::{
     schema::{Column, Maker, Relation, Table},
-    values::{Kind, any_value, literal},
+    values::{DOMAIN, Kind, any_value, literal},
 };
 
 impl Maker<'_> {
@@ -10,7 +10,7 @@ impl Maker<'_> {
     pub(super) fn triggers(&mut self) {
         for index in 0..self.schema.tables.len() {
             let table = self.schema.tables[index].clone();
-            if self.chance(15) && self.assigning_trigger(&table) {
+            if self.chance(20) && self.assigning_trigger(&table) {
                 continue;
             }
             if self.chance(12) {
@@ -47,14 +47,18 @@ impl Maker<'_> {
             .filter(|index| table.is_of_a_key(*index) && !(table.serial && *index == 0))
             .collect();
         let values: Vec<usize> = table.values().map(|(index, _)| index).collect();
-        let of_key = self.chance(40);
+        let of_key = self.chance(50);
         let chosen = match self.rng.choice(if of_key { &keys } else { &values }) {
             Some(index) => &table.columns[*index],
             None => return false,
         };
         let n = any_value(self.rng);
-        let value = literal(chosen.kind, n, self.rng, self.schema.dialect);
         let column = &chosen.name;
+        let value = match chosen.kind {
+            // Another value with each write.
+            Kind::Int if self.rng.bool() => format!("coalesce((NEW.{column} + 1) % {DOMAIN}, 1)"),
+            kind => literal(kind, n, self.rng, self.schema.dialect),
+        };
         if !self.postgres() {
             // SQLite has no way to change the row: the trigger updates it afterwards.
             let key = &table.columns[0].name;

@@ -23,7 +23,7 @@ pub(super) struct Query {
 
 /// Makes a random query.
 pub(super) fn random(rng: &mut Rng, schema: &Schema) -> Query {
-    if rng.u8(0..100) < 40 {
+    if rng.u8(0..100) < 45 {
         return by_value(rng, schema);
     }
     let mut text = Text { rng, schema, binds: Binds::default() };
@@ -37,8 +37,8 @@ pub(super) fn random(rng: &mut Rng, schema: &Schema) -> Query {
 fn by_value(rng: &mut Rng, schema: &Schema) -> Query {
     let table = rng.choice(&schema.tables).expect("there are some");
     let column = match (table.foreign, table.unique) {
-        (Some(column), _) if rng.u8(0..3) == 0 => column,
-        (_, Some(column)) if rng.u8(0..4) == 0 => column,
+        (Some(column), _) if rng.bool() => column,
+        (_, Some(column)) if rng.u8(0..3) == 0 => column,
         _ => 0,
     };
     let column = &table.columns[column];
@@ -111,7 +111,9 @@ impl<'a> Text<'a> {
     fn link(&mut self, left: (&str, &'a Relation), right: (&str, &'a Relation)) -> String {
         for _ in 0..8 {
             let (one, two) = (self.column(left.1), self.column(right.1));
-            if one.kind == two.kind || (one.kind.is_integer() && two.kind.is_integer()) {
+            let alike = (one.kind.is_integer() && two.kind.is_integer())
+                || (one.kind.is_text() && two.kind.is_text() && self.rng.bool());
+            if one.kind == two.kind || alike {
                 return format!("{}.{} = {}.{}", left.0, one.name, right.0, two.name);
             }
         }
@@ -120,7 +122,7 @@ impl<'a> Text<'a> {
 
     fn any(&mut self) -> (String, bool) {
         let a = self.relation();
-        match self.rng.u8(0..22) {
+        match self.rng.u8(0..25) {
             0..=3 => (self.plain(a), false),
             4 => self.first(a),
             5..=8 => (self.join(a), false),
@@ -142,6 +144,7 @@ impl<'a> Text<'a> {
                 let name = &a.name;
                 (format!("SELECT count(DISTINCT {column}) FROM {name}"), false)
             }
+            21 | 22 => (self.chain(a), false),
             _ => {
                 let condition = self.conditions("a", a);
                 (format!("SELECT EXISTS (SELECT 1 FROM {} a WHERE {condition})", a.name), false)
@@ -213,6 +216,26 @@ impl<'a> Text<'a> {
                 "SELECT {list} FROM {one} a {how} {two} b ON {on}{more_on}{third} WHERE {condition}"
             ),
         }
+    }
+
+    /// A key that is only confined by way of another column.
+    fn chain(&mut self, a: &'a Relation) -> String {
+        let (key, b) = (&a.columns[0], self.relation());
+        let matches = |it: &&&Column| {
+            let alike = |kinds: fn(Kind) -> bool| kinds(it.kind) && kinds(key.kind);
+            it.kind == key.kind || alike(Kind::is_text) || alike(Kind::is_integer)
+        };
+        let Some(other) = b.columns.iter().rev().find(|it| matches(&it)) else {
+            return self.join(a);
+        };
+        let n = any_value(self.rng);
+        let value = self.binds.push(value(other.kind, n, self.schema.dialect));
+        let (one, two, left, right) = (&a.name, &b.name, &key.name, &other.name);
+        let how = if self.rng.bool() { "JOIN" } else { "LEFT JOIN" };
+        format!(
+            "SELECT a.*, b.{right} FROM {two} b {how} {one} a ON a.{left} = b.{right}
+             WHERE b.{right} = {value}"
+        )
     }
 
     fn exists(&mut self, a: &'a Relation) -> String {
