@@ -171,7 +171,7 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
         _raw: &mut Self::Raw,
         _trace: &Trace,
     ) -> impl Future<Output = QueryResult<Fate>> + Send {
-        std::future::ready(Ok(Fate::Running))
+        std::future::ready(Ok(Fate::Unknown))
     }
 
     /// Whether a statement that ended in an error has certainly ended at the server too.

@@ -89,6 +89,12 @@ impl<B: Backend> Pooled<B> {
         answer
     }
 
+    /// Leaves what was sent to the server: the connection is closed, but nothing is cancelled.
+    pub(crate) fn abandon(&mut self) {
+        self.busy = false;
+        self.tainted = true;
+    }
+
     /// Checks the catalog on this session, and whether the session is as it was opened: a function
     /// may have changed it, if only by a temporary table.
     pub(crate) async fn check_catalog(&mut self, keeper: &CatalogKeeper) {

@@ -6,7 +6,9 @@
 //! served the connection is gone, and with it whatever it had not committed.
 //!
 //! That a process is idle says nothing: what was sent may still be on its way to it. Nor does another
-//! server, which an address may lead to after a failover: there the time of the mark has to pass.
+//! server, which an address may lead to after a failover: there the time of the mark has to pass. It is
+//! no answer while the server says that the write is at work, because the statement timeout, from which
+//! it is derived, does not end a commit.
 
 use std::{sync::Weak, time::Duration};
 
@@ -37,6 +39,9 @@ pub struct Process {
     pub started: i64,
     /// When the server started.
     pub server_started: i64,
+    /// Since when the server's statistics count. After a crash, which the server survives as such,
+    /// they begin anew.
+    pub statistics_since: i64,
 }
 
 /// How the server knows a write.
@@ -51,8 +56,10 @@ pub struct Trace {
 /// What the server says of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It may be at work, or this server does not know.
-    Running,
+    /// The server cannot tell.
+    Unknown,
+    /// It is at work, however long ago it was sent.
+    InProgress,
     /// It has ended, well or not.
     Ended,
     /// It has committed.
@@ -80,7 +87,7 @@ pub(crate) struct Open {
     edition: u64,
     changes_schema: bool,
     tell: Option<watch::Sender<CommitOutcome>>,
-    /// When it must have ended by the statement timeout, whatever the server says.
+    /// When it is given up, unless the server says that it is at work.
     deadline: Nanos,
 }
 
@@ -112,8 +119,9 @@ impl<B: Backend> Inner<B> {
             // A server that does not answer one question is not made to time out on each.
             let fate = if answers { self.ask(connection, &write.trace).await } else { None };
             answers = fate.is_some();
-            match fate.unwrap_or(Fate::Running) {
-                Fate::Running if self.stamps.clock().now() < write.deadline => open.push(write),
+            match fate.unwrap_or(Fate::Unknown) {
+                Fate::InProgress => open.push(write),
+                Fate::Unknown if self.stamps.clock().now() < write.deadline => open.push(write),
                 fate => self.end(connection, write, fate).await,
             }
         }
@@ -155,7 +163,7 @@ impl<B: Backend> Inner<B> {
             Fate::Committed => CommitOutcome::Committed,
             Fate::Aborted => CommitOutcome::Aborted,
             // Out of time, or ended without a trace.
-            Fate::Running | Fate::Ended => CommitOutcome::Unknown,
+            Fate::Unknown | Fate::InProgress | Fate::Ended => CommitOutcome::Unknown,
         };
         if let Some(tell) = tell {
             // Nobody may be left to hear it.

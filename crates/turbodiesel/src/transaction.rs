@@ -93,6 +93,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
         }
         let effect = connection.frames().take();
         let (edition, number) = (connection.begun_under, connection.number());
+        let rolled_back = connection.outcome_of_rollback();
         let causes = connection.frames().causes(effect.slots());
         let (tell, told) = watch::channel(CommitOutcome::Unknown);
         connection.told = Some(told);
@@ -125,11 +126,13 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
                         if let Some(mark) = mark {
                             mark.aborted();
                         }
-                        tell.send_replace(CommitOutcome::Aborted);
+                        tell.send_replace(rolled_back);
                         (Some(checkout), aborted)
                     }
-                    // Busy and in control, the connection is closed, and what runs on it cancelled.
+                    // Cancelled while it waits for a replica, it would commit without it; and
+                    // whoever sent it wants it to happen.
                     Err(NotCommitted::Unknown(error)) => {
+                        checkout.abandon();
                         let trace = checkout.trace(number);
                         db.0.lose(Lost { mark, trace, edition, changes_schema, tell: Some(tell) });
                         (None, Err(outcome_unknown(&error)))
@@ -160,10 +163,13 @@ impl<B: Backend> Connection<B> {
 
     /// Like [`commit_outcome`](Self::commit_outcome), once nobody will find out more: where the answer
     /// to `COMMIT` was lost, PostgreSQL is asked on another connection what became of the transaction,
-    /// until the server has told or the transaction must have ended by its `statement_timeout`.
+    /// until the server has told. That may take as long as the `COMMIT` itself, to which PostgreSQL
+    /// does not apply its `statement_timeout`: a deferred trigger may wait for a lock, and any
+    /// transaction for a replica.
     ///
-    /// [`Unknown`](CommitOutcome::Unknown) means that the server could not be reached in this time, or
-    /// that the transaction had not been told its number before the connection was lost.
+    /// [`Unknown`](CommitOutcome::Unknown) means that the server could not tell in the
+    /// `statement_timeout` and five seconds, or that the transaction had not been told its number
+    /// before the connection was lost.
     ///
     /// ```no_run
     /// # use turbodiesel::{CommitOutcome, Connection};

@@ -4,7 +4,7 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc::Receiver},
     thread,
 };
 
@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     LoseReply,
     /// It arrives, and the client's connection is cut at once.
     Cut,
+    /// The client's connection is cut, and it arrives when the sender is used or dropped.
+    Delay(Receiver<()>),
 }
 
 struct Plan {
@@ -82,6 +84,12 @@ fn serve(client: &Socket, server: &Socket, plan: &Mutex<Option<Plan>>) {
                     Next::Pass
                 }
                 Fault::Cut => Next::PassAndStop,
+                Fault::Delay(release) => {
+                    client.shut_down(Shutdown::Both);
+                    // An error means that it was dropped.
+                    let _ = release.recv();
+                    Next::PassAndStop
+                }
             },
         });
         client.shut_down(Shutdown::Both);

@@ -153,11 +153,16 @@ impl<B: Backend> Connection<B> {
     /// not only a savepoint.
     pub(crate) fn tell_rollback(&mut self) {
         if !self.in_frame() {
-            let outcome = match self.out_of_hand {
-                true => CommitOutcome::Unknown,
-                false => CommitOutcome::Aborted,
-            };
-            self.told = Some(watch::channel(outcome).1);
+            self.told = Some(watch::channel(self.outcome_of_rollback()).1);
+        }
+    }
+
+    /// What has become of a transaction if what is open of it now is rolled back.
+    pub(crate) fn outcome_of_rollback(&self) -> CommitOutcome {
+        match self.out_of_hand {
+            // Parts of it may have been committed.
+            true => CommitOutcome::Unknown,
+            false => CommitOutcome::Aborted,
         }
     }
 

@@ -87,7 +87,9 @@ const SIGNATURE: &str = "
            pg_backend_pid() AS process,
            (SELECT (extract(epoch FROM backend_start) * 1000000)::bigint
             FROM pg_stat_get_activity(pg_backend_pid())) AS process_started,
-           (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_started
+           (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_started,
+           (extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint
+           AS statistics_since
     FROM part";
 
 #[derive(QueryableByName)]
@@ -104,6 +106,8 @@ struct SignatureRow {
     process_started: Option<i64>,
     #[diesel(sql_type = BigInt)]
     server_started: i64,
+    #[diesel(sql_type = BigInt)]
+    statistics_since: i64,
 }
 
 pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signature> {
@@ -113,6 +117,7 @@ pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signat
         id: process,
         started,
         server_started: row.server_started,
+        statistics_since: row.statistics_since,
     });
     let search_path = search_path.into_iter().map(Into::into).collect();
     Ok(Signature { objects, search_path, uncommitted, process })

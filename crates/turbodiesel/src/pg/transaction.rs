@@ -96,7 +96,7 @@ fn failed_before(refusal: &DieselError) -> DieselError {
 }
 
 /// A transaction that the snapshot still counts among those in progress may be in the commit log
-/// already, and is not visible yet.
+/// already, and is not visible yet. One from before a crash may have lost its number to another.
 ///
 /// The start of a process of another role is not shown. The processes in question are our own, but
 /// where it is not known to be another, it is taken for the same.
@@ -104,12 +104,15 @@ const FATE: &str = "
     WITH asked AS (
         SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $1
                AS is_same_server,
-               EXISTS (SELECT FROM pg_stat_get_activity($2)
-                       WHERE coalesce((extract(epoch FROM backend_start) * 1000000)::bigint = $3,
-                                      true)) AS is_running
+               (extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint
+               IS DISTINCT FROM $5 AS may_have_crashed,
+               count(*) > 0 AS is_running,
+               coalesce(bool_or(state = 'active'), false) AS is_active
+        FROM pg_stat_get_activity($2)
+        WHERE coalesce((extract(epoch FROM backend_start) * 1000000)::bigint = $3, true)
     )
-    SELECT is_same_server, is_running,
-           CASE WHEN NOT is_same_server OR $4 IS NULL THEN NULL
+    SELECT is_same_server, is_running, is_active,
+           CASE WHEN NOT is_same_server OR may_have_crashed OR $4 IS NULL THEN NULL
                 WHEN txid_visible_in_snapshot($4, txid_current_snapshot()) THEN txid_status($4)
                 ELSE 'in progress' END AS status
     FROM asked";
@@ -120,6 +123,8 @@ struct FateRow {
     is_same_server: bool,
     #[diesel(sql_type = Bool)]
     is_running: bool,
+    #[diesel(sql_type = Bool)]
+    is_active: bool,
     #[diesel(sql_type = Nullable<Text>)]
     status: Option<String>,
 }
@@ -130,14 +135,15 @@ pub(super) async fn fate(raw: &mut AsyncPgConnection, trace: &Trace) -> QueryRes
         .bind::<Integer, _>(trace.process.id)
         .bind::<BigInt, _>(trace.process.started)
         .bind::<Nullable<BigInt>, _>(trace.transaction)
+        .bind::<BigInt, _>(trace.process.statistics_since)
         .get_result(raw)
         .await?;
     Ok(match (row.is_same_server, row.status.as_deref()) {
-        (false, _) => Fate::Running,
+        (false, _) => Fate::Unknown,
         (true, Some("committed")) => Fate::Committed,
         (true, Some("aborted")) => Fate::Aborted,
-        (true, Some(_)) => Fate::Running,
-        (true, None) if row.is_running => Fate::Running,
-        (true, None) => Fate::Ended,
+        (true, _) if row.is_active => Fate::InProgress,
+        (true, None) if !row.is_running => Fate::Ended,
+        (true, _) => Fate::Unknown,
     })
 }
