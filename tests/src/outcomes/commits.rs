@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use turbodiesel::{CommitOutcome, is_outcome_unknown};
+use turbodiesel::{CommitOutcome, Db, is_outcome_unknown};
 
 use super::{
     COMMITS_WAIT, LIFETIME, WAITING, assert_unknown, on_both_runtimes, proxy::Fault, rename, scene,
@@ -155,6 +155,18 @@ async fn a_caller_who_is_gone_can_still_ask() {
     let (outcome, ()) = tokio::join!(connection.settled_outcome(), scene.unlock());
     assert_eq!(outcome, Some(CommitOutcome::Committed));
     scene.assert_kept("Eve").await;
+}
+
+/// The server is asked on a connection besides those of the pool.
+#[tokio::test]
+async fn a_pool_that_is_used_up_does_not_keep_the_outcome_from_being_found() {
+    let scene = scene("").await;
+    let db = Db::builder().url(scene.proxy.url()).pool_size(1).build().await.unwrap();
+    let mut connection = db.connection().await.unwrap();
+    scene.proxy.plan(Fault::LoseReply, "COMMIT");
+    assert_unknown(rename(&mut connection, "Eve").await);
+    let _held = db.connection().await.unwrap();
+    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
 }
 
 /// The statement timeout does not apply to what a `COMMIT` does.

@@ -28,6 +28,7 @@ struct Plan {
 /// The proxy. Its threads end with the connections that they serve.
 pub(crate) struct Proxy {
     url: String,
+    server: Arc<Mutex<String>>,
     plan: Arc<Mutex<Option<Plan>>>,
 }
 
@@ -40,15 +41,23 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let url = format!("postgres://{user}@{address}/{database}?sslmode=disable");
         let plan = Arc::new(Mutex::new(None));
-        let (server, shared) = (server.to_owned(), Arc::clone(&plan));
+        let server = Arc::new(Mutex::new(server.to_owned()));
+        let (target, shared) = (Arc::clone(&server), Arc::clone(&plan));
         thread::spawn(move || {
             for client in listener.incoming() {
+                let server = target.lock().unwrap().clone();
                 let (Ok(client), Ok(server)) = (client, Socket::connect(&server)) else { return };
                 let plan = Arc::clone(&shared);
                 thread::spawn(move || serve(&Socket::Tcp(client), &server, &plan));
             }
         });
-        Self { url, plan }
+        Self { url, server, plan }
+    }
+
+    /// Leads further connections to the server of another URL.
+    pub(crate) fn redirect(&self, url: &str) {
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        *self.server.lock().unwrap() = rest.split_once('/').unwrap().0.to_owned();
     }
 
     pub(crate) fn url(&self) -> &str {

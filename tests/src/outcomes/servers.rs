@@ -1,6 +1,6 @@
 //! Servers that tell less than usual, lose what they have told, or wait for others.
 
-use std::process::Command;
+use std::{process::Command, sync::mpsc};
 
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -8,8 +8,10 @@ use turbodiesel::CommitOutcome;
 use turbodiesel_testkit::{Postgres, PostgresOptions};
 
 use super::{
-    COMMITS_WAIT, PATIENCE, WAITING, assert_unknown, proxy::Fault, rename, scene_in, set_name,
+    COMMITS_WAIT, LIFETIME, PATIENCE, WAITING, assert_unknown, proxy::Fault, rename, scene_in,
+    set_name,
 };
+use crate::support;
 
 /// A server with settings that would disturb other tests.
 fn server(settings: &[(&str, &str)]) -> Postgres {
@@ -45,6 +47,30 @@ async fn a_role_without_privileges_learns_its_own_outcomes() {
     scene.assert_not_kept("Eve").await;
     scene.unlock().await;
     scene.until_kept("Fay").await;
+}
+
+/// It does not know the write, or knows another by its number.
+#[tokio::test]
+async fn another_server_is_not_believed() {
+    let (old, new) = (server(&[]), server(&[]));
+    let mut scene = scene_in(old.create_database().unwrap(), None, "").await;
+    let admin = new.create_database().unwrap();
+    let name = scene.database.name();
+    admin.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    let url = format!("{}/{name}", new.url().rsplit_once('/').unwrap().0);
+    let mut connection = scene.db.connection().await.unwrap();
+    let (_release, released) = mpsc::channel();
+    scene.proxy.plan(Fault::Delay(released), "COMMIT");
+    scene.proxy.redirect(&url);
+    scene.server = AsyncPgConnection::establish(&url).await.unwrap();
+    scene.server.batch_execute(support::SCHEMA).await.unwrap();
+    assert_unknown(rename(&mut connection, "Eve").await);
+    scene.until_asked().await;
+    scene.assert_not_kept("Ann").await;
+    assert_eq!(connection.commit_outcome(), Some(CommitOutcome::Unknown));
+    scene.clock.advance(LIFETIME);
+    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Unknown));
+    scene.assert_kept("Ann").await;
 }
 
 /// Cancelled while it waits for a replica, a commit would be one without the replica.

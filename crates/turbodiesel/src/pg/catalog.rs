@@ -88,8 +88,8 @@ const SIGNATURE: &str = "
            (SELECT (extract(epoch FROM backend_start) * 1000000)::bigint
             FROM pg_stat_get_activity(pg_backend_pid())) AS process_started,
            (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server_started,
-           (extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint
-           AS statistics_since
+           coalesce((extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint,
+                    0) AS statistics_since
     FROM part";
 
 #[derive(QueryableByName)]

@@ -104,8 +104,8 @@ const FATE: &str = "
     WITH asked AS (
         SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $1
                AS is_same_server,
-               (extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint
-               IS DISTINCT FROM $5 AS may_have_crashed,
+               coalesce((extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint,
+                        0) <> $5 AS may_have_crashed,
                count(*) > 0 AS is_running,
                coalesce(bool_or(state = 'active'), false) AS is_active
         FROM pg_stat_get_activity($2)
