@@ -191,8 +191,8 @@ impl<B: Backend> Builder<B> {
         self
     }
 
-    /// Sets PostgreSQL's `statement_timeout` on every connection. It bounds how long a write whose
-    /// caller is gone may still commit, so it cannot be switched off.
+    /// Sets PostgreSQL's `statement_timeout` on every connection. It bounds how long a write of which
+    /// nobody can find out how it ended keeps its tables uncached, so it cannot be switched off.
     ///
     /// Defaults to 30 seconds.
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
