@@ -17,9 +17,9 @@
 //! Whoever begins to read after a value was shown must not be shown an older one. Between a commit
 //! and its acknowledgement, though, who reads first does not say who reads newer: an older flight may
 //! land with more than the newest, which newcomers go on to board, has read or will. So unless it is
-//! certain that nothing was written, the readers of an older flight, its leader among them, are given what the newest has landed with, and if that
-//! is still loading, they are handed over to it: they wait for its value too, and nobody sees their
-//! own.
+//! certain that nothing was written, the readers of an older flight, its leader among them, are given
+//! what the newest has landed with, and if that is still loading, they are handed over to it: they
+//! wait for its value too, and nobody sees their own.
 //!
 //! A reader is handed over once. Should the newest come to nothing (it fails, cannot be shared,
 //! loses its leader, or hands its own readers over in turn), the reader is shown the value of the

@@ -154,8 +154,8 @@ pub(crate) struct Admission<V> {
 }
 
 impl<V, E> Inner<V, E> {
-    /// Puts an entry in, unless that would take the tier back in time, because its answer is now shown
-    /// to whom it was read for.
+    /// Puts an entry in, unless that would take the tier back in time. Its answer counts as shown: a
+    /// refresh in the background may have found readers to share it meanwhile.
     pub(crate) fn admit(
         &self,
         order: &MutexGuard<'_, Shard<V, E>>,
@@ -196,8 +196,8 @@ impl<V, E> Inner<V, E> {
     /// Notes that an answer is shown, if reads that overlapped its own may be older unnoticed.
     ///
     /// They may while a write is to learn what it touched. Once it has, its stamps end whatever was
-    /// read before its commit, and where nobody writes all read the same. What is served from the tier
-    /// need not be noted: whoever began to read after it was kept reads no less.
+    /// read before its commit, and where nobody writes all read the same. What is served from the
+    /// tier need not be noted: whoever began to read after it was kept reads no less.
     fn note_shown(&self, read: &Read<'_>) -> bool {
         let overlaps = self.stamps.is_expected(read.slots);
         if overlaps {

@@ -73,11 +73,11 @@ impl<V, E> Lead<V, E> {
         self.land(Landing::Unshared);
     }
 
-    /// Whether nothing was written while the answer was read, and no write may have been that is yet to
-    /// learn what it touched. Then whoever began later reads the same, or newer.
+    /// Whether nothing was written while the answer was read, and no write may have been that is yet
+    /// to learn what it touched. Then whoever began later reads the same, or newer.
     fn is_undisputed(&self) -> bool {
         let (stamps, slots) = (&self.inner.stamps, &self.flight.slots);
-        // Learners first: one who has stamped meanwhile is found by the stamp.
+        // Learners before stamps, so that one who ends in between is found by what it has stamped.
         !self.snapshot.is_marked()
             && !stamps.is_expected(slots)
             && stamps.is_current(&self.snapshot, slots)
@@ -101,8 +101,9 @@ impl<V, E> Lead<V, E> {
 impl<V: Weigh, E> Lead<V, E> {
     /// The load succeeded. It lands at once, and everybody who waits gets the value.
     ///
-    /// It is kept only if nothing it depends on changed or was being written, no answer was shown that
-    /// may be newer, and it is not too large: [`CacheStats`](crate::CacheStats) counts why others were not.
+    /// It is kept only if nothing it depends on changed or was being written, no answer was shown
+    /// that may be newer, and it is not too large: [`CacheStats`](crate::CacheStats) counts why
+    /// others were not.
     ///
     /// The leader's own answer is what was [`Completed`]: usually the value, but not while readers
     /// who come now would be shown an older one.
@@ -162,10 +163,10 @@ impl<V, E> Completed<V, E> {
     /// The answer.
     ///
     /// It is there at once unless something the answer depends on changed while it was read, or may
-    /// have, and a later load is under way. Then nobody sees what was read here, lest those who share the later
-    /// load see an older value afterwards: this waits for that one load, and falls back to what was
-    /// read here if it comes to nothing. Hold nothing meanwhile that the other needs in order to
-    /// read, such as the only connection.
+    /// have, and a later load is under way. Then nobody sees what was read here, lest those who share
+    /// the later load see an older value afterwards: this waits for that one load, and falls back to
+    /// what was read here if it comes to nothing. Hold nothing meanwhile that the other needs in
+    /// order to read, such as the only connection.
     ///
     /// The future may be dropped at any time.
     pub async fn value(self) -> Arc<V> {

@@ -20,8 +20,11 @@ const HOT_PERCENT: u64 = 97;
 const LARGEST_PER_SHARD: u64 = 4;
 /// A guess at the usual weight. It bounds how many evicted keys are remembered, outside the budget.
 const USUAL_WEIGHT: u64 = 2_048;
-/// How many places remember what has left, and what was shown.
-const PLACES: usize = 1_024;
+/// How many places remember what has left.
+const DEPARTED: usize = 1_024;
+/// How many places remember what was shown (512 KiB). While writes learn, every fill takes note of its
+/// key there, and a slow read is refused if another key of its place was shown meanwhile.
+const SHOWN: usize = 1 << 16;
 
 /// Why an answer was not put into its tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +80,12 @@ impl<V> Store<V> {
             .hot_allocation(HOT_PERCENT as f64 / 100.0)
             .build()
             .expect("the capacities are set");
-        let departures = Latest::default();
+        let departures = Latest::of(DEPARTED);
         let hasher = DefaultHashBuilder::default();
         Self {
             map: Map::with_options(options, EntryWeight, hasher, departures.clone()),
             departures,
-            shown: Latest::default(),
+            shown: Latest::of(SHOWN),
             cleared: AtomicU64::new(0),
             aging,
         }
@@ -183,9 +186,13 @@ impl<V> Weighter<Fingerprint, Arc<Entry<V>>> for EntryWeight {
 struct Latest(Arc<[AtomicU64]>);
 
 impl Latest {
+    fn of(places: usize) -> Self {
+        Self((0..places).map(|_| AtomicU64::new(0)).collect())
+    }
+
     fn place(&self, fingerprint: Fingerprint) -> &AtomicU64 {
         // OK because the remainder is below the length, whatever is cut off.
-        &self.0[fingerprint.0 as usize % PLACES]
+        &self.0[fingerprint.0 as usize % self.0.len()]
     }
 
     fn note(&self, fingerprint: Fingerprint, tick: u64) {
@@ -194,12 +201,6 @@ impl Latest {
 
     fn is_after(&self, fingerprint: Fingerprint, version: u64) -> bool {
         version < self.place(fingerprint).load(SeqCst)
-    }
-}
-
-impl Default for Latest {
-    fn default() -> Self {
-        Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
     }
 }
 
