@@ -46,8 +46,8 @@ use crate::{
 /// Outside a transaction its reads are served by the cache like those of a [`Handle`]; they never
 /// wait for another reader's load, so a pool of one cannot deadlock. Inside a transaction every
 /// statement reaches the database, and what it wrote is invalidated when the outermost transaction
-/// commits. The commit and single writes run in tasks of their own: a caller that stops waiting
-/// changes nothing about them.
+/// commits. The commit and single writes go on in tasks of their own if their futures are dropped: a
+/// caller that stops waiting changes nothing about them.
 ///
 /// [`Handle`]: crate::Handle
 ///
@@ -194,7 +194,7 @@ impl<B: Backend> Connection<B> {
         })
     }
 
-    /// Executes a statement in the open transaction, or by itself in a task that owns it.
+    /// Executes a statement in the open transaction, or by itself to its end.
     async fn write<S: Statement<B>>(
         &mut self,
         shape: Arc<Shape<B>>,
@@ -241,7 +241,7 @@ impl<B: Backend> Connection<B> {
         Ok(answer)
     }
 
-    /// Executes a statement in a task that owns it, and invalidates what it wrote when it is done.
+    /// Executes a statement to its end, and invalidates what it wrote when it is done.
     async fn write_and_publish<S: Statement<B>>(
         &mut self,
         shape: Arc<Shape<B>>,

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +25,7 @@ use crate::{
     causes::{Cause, Causes},
     config::{Builder, Classes, Settings, parse_table, unknown_table},
     connection::Connection,
-    error::{Error, SharedError, outcome_unknown, unable_to_send},
+    error::{Error, SharedError},
     explain::Explanation,
     handle::Handle,
     keeper::CatalogKeeper,
@@ -328,21 +327,6 @@ impl<B: Backend> Inner<B> {
     fn change_by_hand(&self, slots: &[Slot]) {
         self.causes.note(Cause::HAND, slots.iter().copied());
         self.stamps.change(slots.iter().copied());
-    }
-
-    /// Runs a future to its end even if the caller's is dropped.
-    pub(crate) async fn owned<R: Send + 'static>(
-        &self,
-        future: impl Future<Output = QueryResult<R>> + Send + 'static,
-    ) -> QueryResult<R> {
-        match self.tasks.spawn(future).await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {
-                let error = unable_to_send("the runtime is shutting down".to_owned());
-                Err(outcome_unknown(&error))
-            }
-        }
     }
 }
 

@@ -24,7 +24,7 @@
 //!   sees it, in whatever task, and no reader sees a value go back.
 //! - *Transactions.* Inside one, every read asks the database; what it wrote is published when the
 //!   outermost commit succeeds.
-//! - *Cancellation.* A write whose future is dropped runs to its end in a task of its own; a read
+//! - *Cancellation.* A write whose future is dropped goes on in a task of its own; a read
 //!   that is dropped hands its duty to another.
 //! - *Stampedes.* However many readers miss at once, one asks the database, and its error is shared.
 //! - *Doubt.* What is not understood is not cached; a write that is not understood invalidates
@@ -48,6 +48,7 @@ mod causes;
 mod config;
 mod connection;
 mod db;
+mod detached;
 mod error;
 mod explain;
 mod handle;

@@ -1,4 +1,4 @@
-//! Transactions on a [`Connection`]: publish at the outermost commit, in a task of its own.
+//! Transactions on a [`Connection`]: publish at the outermost commit, whoever waits.
 
 use std::future::Future;
 

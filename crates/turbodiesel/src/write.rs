@@ -1,4 +1,4 @@
-//! The path of a write outside a transaction: mark, execute, lift the mark, in a task of its own.
+//! The path of a write outside a transaction: mark, execute, lift the mark, whoever waits.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use turbodiesel_sql::Kind;
 use crate::{
     backend::Backend,
     db::{Db, Inner},
+    detached::Detached,
     error::{outcome_unknown, unable_to_send},
     pool::Pooled,
     rows::Rows,
@@ -44,14 +45,14 @@ pub(crate) fn execute<B: Backend>(
             return connection.finish(count);
         }
         let shape = Arc::clone(&captured.shape);
-        in_a_task(db, shape, Count(captured)).await
+        to_its_end(db, shape, Count(captured)).await
     })
 }
 
 /// Executes a statement that writes, for its rows.
 pub(crate) async fn load<B: Backend>(db: &Db<B>, captured: Captured<B>) -> QueryResult<Rows<B>> {
     let shape = Arc::clone(&captured.shape);
-    in_a_task(db, shape, Collect(captured)).await.map(Rows::collected)
+    to_its_end(db, shape, Collect(captured)).await.map(Rows::collected)
 }
 
 /// Executes a batch of statements as one write.
@@ -60,16 +61,16 @@ pub(crate) async fn batch<B: Backend>(db: &Db<B>, sql: &str) -> QueryResult<()> 
     if needs_a_session(&shape) {
         return Err(refuse_control(sql));
     }
-    in_a_task(db, shape, Batch(sql.to_owned())).await
+    to_its_end(db, shape, Batch(sql.to_owned())).await
 }
 
-async fn in_a_task<B: Backend, S: Statement<B>>(
+async fn to_its_end<B: Backend, S: Statement<B>>(
     db: &Db<B>,
     shape: Arc<Shape<B>>,
     statement: S,
 ) -> QueryResult<S::Answer> {
     let task_db = db.clone();
-    db.0.owned(async move {
+    let task = async move {
         let mut connection = task_db.0.checkout().await?;
         // What is not understood may change the session as well.
         connection.tainted |= shape.plan.kind() == Kind::Unknown;
@@ -80,8 +81,8 @@ async fn in_a_task<B: Backend, S: Statement<B>>(
             task_db.0.check_catalog().await;
         }
         answer
-    })
-    .await
+    };
+    Detached::new(task, &db.0.tasks).await
 }
 
 /// What a statement may write, under the current catalog.

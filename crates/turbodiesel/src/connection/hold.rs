@@ -14,8 +14,8 @@ use turbodiesel_cache::Slot;
 
 use super::Connection;
 use crate::{
-    backend::Backend, db::Db, error::unable_to_send, pool::Checkout, shape::Effect,
-    touched::Frames, transaction::CommitOutcome,
+    backend::Backend, db::Db, detached::Detached, error::unable_to_send, pool::Checkout,
+    shape::Effect, touched::Frames, transaction::CommitOutcome,
 };
 
 impl<B: Backend> Connection<B> {
@@ -113,7 +113,7 @@ impl<B: Backend> Connection<B> {
             }
             result
         };
-        let result = self.db.0.owned(owned).await;
+        let result = Detached::new(owned, &self.db.0.tasks).await;
         self.take_back().await;
         result
     }
