@@ -2,8 +2,8 @@
 //!
 //! All of turbodiesel's configuration is the default, and its rows are decoded into structs each
 //! time. The query runs on a connection that is held all the while, which is the best that a pool
-//! can do. [`floor`] is what Diesel takes of each hit. The hand-written cache is what one writes with `moka`: a typed value behind an `Arc`,
-//! loaded by `try_get_with`, with the same time to live.
+//! can do. [`floor`] is what Diesel takes of each hit. The hand-written cache is what one writes with
+//! `moka`: a typed value behind an `Arc`, loaded by `try_get_with`, with the same time to live.
 
 mod floor;
 
