@@ -35,10 +35,11 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let server = servers::postgres()?;
-    let mut step = shell::cargo(["run", "--release", "--package", "turbodiesel-bench", "--"])
-        .env(POSTGRES_VARIABLE, &server.url())
-        .mend("`cargo xtask bench --help` lists the suites")
-        .args(&options.suites);
+    let mut step =
+        shell::cargo(["run", "--profile", "production", "--package", "turbodiesel-bench", "--"])
+            .env(POSTGRES_VARIABLE, &server.url())
+            .mend("`cargo xtask bench --help` lists the suites")
+            .args(&options.suites);
     if options.quick {
         step = step.args(["--quick"]);
     }

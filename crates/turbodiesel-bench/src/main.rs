@@ -4,7 +4,7 @@
 //! `TURBODIESEL_BENCH_POSTGRES`. Contenders take turns round by round in one process, so that
 //! whatever else the machine does meets all of them; a figure is the median over the rounds, with
 //! the smallest and the greatest beside it. Latencies are measured on one thread, with one query at
-//! a time, where the database answers fastest; `herd` and `mixed` run on all cores.
+//! a time, client and server on cores of their own; `herd` and `mixed` run on all cores.
 //!
 //! Modules, in reading order:
 //!
@@ -13,11 +13,13 @@
 //! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`: the suites.
 //! - `stub`: a database that answers at once, for `off`.
 //! - `allocations`: a global allocator that can count.
+//! - `cores`: who runs on which core.
 //! - `report`, `machine`: tables, JSON, and where it ran.
 
 #![allow(clippy::disallowed_methods, reason = "benchmarks measure wall-clock time")]
 
 mod allocations;
+mod cores;
 mod herd;
 mod hit;
 mod machine;
@@ -80,21 +82,19 @@ impl Context {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let cli = Cli::parse();
     let server_url = env::var(POSTGRES_VARIABLE).with_context(|| {
         format!("{POSTGRES_VARIABLE} names no server: run this by `cargo xtask bench`")
     })?;
     let context = Context { server_url, quick: cli.quick };
-    println!("{}", machine::facts(&context).await?);
+    println!("{}", cores::all()?.block_on(machine::facts(&context))?);
 
     let all = Suite::value_variants().to_vec();
     let suites = if cli.suites.is_empty() { all } else { cli.suites };
     let mut rows = Vec::new();
     for suite in suites {
-        // In a task of its own: the main thread is not one of the runtime's workers.
-        let report = tokio::spawn(run(suite, context.clone())).await??;
+        let report = measure(suite, &context)?;
         println!("\n{report}");
         rows.extend(report.into_rows());
     }
@@ -103,6 +103,19 @@ async fn main() -> Result<()> {
         std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+fn measure(suite: Suite, context: &Context) -> Result<Report> {
+    let (runtime, _apart) = match suite {
+        Suite::Hit | Suite::Miss | Suite::Off => {
+            let (runtime, apart) = cores::apart(&context.server_url)?;
+            (runtime, Some(apart))
+        }
+        Suite::Herd | Suite::Memory | Suite::Mixed => (cores::all()?, None),
+    };
+    let context = context.clone();
+    // In a task of its own: the main thread is not one of the runtime's workers.
+    runtime.block_on(async { tokio::spawn(run(suite, context)).await? })
 }
 
 async fn run(suite: Suite, context: Context) -> Result<Report> {

@@ -176,8 +176,12 @@ impl Internals for Stub {
         Self::load_live(raw, query).await.map(Loaded::Streaming)
     }
 
-    fn row(answer: &Arc<Uncached>, _index: usize) -> Option<ServedRow> {
-        match **answer {}
+    fn row_count(answer: &Uncached) -> usize {
+        match *answer {}
+    }
+
+    fn row(answer: Arc<Uncached>, _index: usize) -> ServedRow {
+        match *answer {}
     }
 
     async fn is_settled(_raw: &mut StubConnection) -> bool {
