@@ -127,8 +127,11 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
         shared: &Self::Shared,
     ) -> impl Future<Output = QueryResult<Loaded<Self>>> + Send;
 
-    /// A row of an answer, `None` past its end.
-    fn row(answer: &Arc<Self::Answer>, index: usize) -> Option<Self::Row>;
+    /// How many rows an answer has.
+    fn row_count(answer: &Self::Answer) -> usize;
+
+    /// One of the rows of an answer.
+    fn row(answer: Arc<Self::Answer>, index: usize) -> Self::Row;
 
     /// Executes a write of an open transaction for its count, and asks beside it for the number that
     /// the server gave to the transaction. Without a server there is none.

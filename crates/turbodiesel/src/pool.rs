@@ -134,10 +134,12 @@ impl<B: Backend> Drop for Pooled<B> {
 }
 
 impl<B: Backend> ManageConnection for Manager<B> {
-    type Connection = Pooled<B>;
+    /// Boxed, because the pool and every future around a checkout move it several times, and a
+    /// connection is more than a thousand bytes.
+    type Connection = Box<Pooled<B>>;
     type Error = Error;
 
-    async fn connect(&self) -> Result<Pooled<B>, Error> {
+    async fn connect(&self) -> Result<Box<Pooled<B>>, Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
@@ -147,7 +149,7 @@ impl<B: Backend> ManageConnection for Manager<B> {
             Ok(signature) => (signature.search_path, signature.process),
             Err(_) => (SearchPath::default(), None),
         };
-        Ok(Pooled {
+        Ok(Box::new(Pooled {
             raw,
             target: Arc::clone(&self.target),
             search_path,
@@ -156,13 +158,13 @@ impl<B: Backend> ManageConnection for Manager<B> {
             busy: false,
             in_control: false,
             suspect: false,
-        })
+        }))
     }
 
     /// Costs a round trip only after a statement that failed. Otherwise what the connection's own
     /// task has noticed is enough: a statement on a connection that died since fails as it would
     /// have a moment later.
-    async fn is_valid(&self, connection: &mut Pooled<B>) -> Result<(), Error> {
+    async fn is_valid(&self, connection: &mut Box<Pooled<B>>) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
@@ -180,7 +182,7 @@ impl<B: Backend> ManageConnection for Manager<B> {
         Ok(())
     }
 
-    fn has_broken(&self, connection: &mut Pooled<B>) -> bool {
+    fn has_broken(&self, connection: &mut Box<Pooled<B>>) -> bool {
         // A database in memory is better kept with a session that was changed than lost with it.
         connection.tainted &= !self.keep_for_ever;
         connection.tainted || connection.busy || connection.raw.is_broken()

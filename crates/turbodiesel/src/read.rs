@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -41,8 +41,9 @@ pub struct Load<'a, B: Backend> {
 }
 
 enum State<'a, B: Backend> {
-    Start { db: &'a Db<B>, options: &'a ReadOptions, captured: QueryResult<Captured<B>> },
+    Start { db: &'a Db<B>, options: &'a ReadOptions, captured: Captured<B> },
     Running(BoxFuture<'a, QueryResult<(Rows<B>, Outcome)>>),
+    Failed(diesel::result::Error),
     Done,
 }
 
@@ -56,14 +57,21 @@ impl<'a, B: Backend> Load<'a, B> {
     where
         Q: QueryFragment<B> + QueryId,
     {
-        let captured = db.0.shapes.capture(query, options);
-        Self { state: State::Start { db, options, captured }, outcome }
+        let state = match db.0.shapes.capture(query, options) {
+            Ok(captured) => State::Start { db, options, captured },
+            Err(error) => State::Failed(error),
+        };
+        Self { state, outcome }
     }
 
     fn note(&mut self, outcome: Outcome) {
         if let Some(place) = &mut self.outcome {
             **place = Some(outcome);
         }
+    }
+
+    fn take_state(&mut self) -> State<'a, B> {
+        std::mem::replace(&mut self.state, State::Done)
     }
 }
 
@@ -73,29 +81,38 @@ impl<B: Backend> Future for Load<'_, B> {
     type Output = QueryResult<Rows<B>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Start { .. } = self.state {
-            let State::Start { db, options, captured } =
-                std::mem::replace(&mut self.state, State::Done)
-            else {
-                unreachable!("it was just seen to be at the start")
-            };
-            let captured = match captured {
-                Ok(captured) => captured,
-                Err(error) => return Poll::Ready(Err(error)),
-            };
-            match begin(db, options, captured) {
-                Begun::Served(rows, outcome) => {
+        if let State::Start { db, options, captured } = &self.state {
+            // Looked up where it lies: a hit needs nothing of it moved.
+            match look_up(db, options, captured) {
+                Found::Hit { answer, outcome, refresh } => {
+                    if refresh.is_some()
+                        && let State::Start { db, captured, .. } = self.take_state()
+                    {
+                        refresh_if_due(db, refresh, captured);
+                    }
+                    self.state = State::Done;
                     self.note(outcome);
-                    return Poll::Ready(Ok(rows));
+                    return Poll::Ready(Ok(Rows::answer(answer)));
                 }
-                Begun::Refused(error) => return Poll::Ready(Err(error)),
-                Begun::Running(future) => self.state = State::Running(future),
+                Found::Miss => {
+                    if let State::Start { db, options, captured } = self.take_state() {
+                        self.state = State::Running(Box::pin(miss(db, options, captured)));
+                    }
+                }
+                Found::Bypass(reason) => {
+                    if let State::Start { db, captured, .. } = self.take_state() {
+                        self.state = bypass(db, captured, reason);
+                    }
+                }
             }
         }
-        let State::Running(future) = &mut self.state else {
-            panic!("`Load` was polled after it had completed")
+        let result = match &mut self.state {
+            State::Running(future) => ready!(future.as_mut().poll(context)),
+            State::Start { .. } | State::Failed(_) | State::Done => match self.take_state() {
+                State::Failed(error) => Err(error),
+                _ => panic!("`Load` was polled after it had completed"),
+            },
         };
-        let Poll::Ready(result) = future.as_mut().poll(context) else { return Poll::Pending };
         self.state = State::Done;
         Poll::Ready(result.map(|(rows, outcome)| {
             self.note(outcome);
@@ -110,35 +127,18 @@ impl<B: Backend> fmt::Debug for Load<'_, B> {
     }
 }
 
-/// What the first poll came to.
-enum Begun<'a, B: Backend> {
-    Served(Rows<B>, Outcome),
-    Refused(diesel::result::Error),
-    Running(BoxFuture<'a, QueryResult<(Rows<B>, Outcome)>>),
-}
-
-fn begin<'a, B: Backend>(
-    db: &'a Db<B>,
-    options: &'a ReadOptions,
-    captured: Captured<B>,
-) -> Begun<'a, B> {
-    match look_up(db, options, &captured) {
-        Found::Hit { answer, outcome, refresh } => {
-            refresh_if_due(db, refresh, captured);
-            Begun::Served(Rows::answer(answer), outcome)
-        }
-        Found::Miss => Begun::Running(Box::pin(miss(db, options, captured))),
-        Found::Bypass(_) if write::needs_a_session(&captured.shape) => {
-            Begun::Refused(write::refuse_control(&captured.shape.sql))
-        }
-        Found::Bypass(reason) => Begun::Running(Box::pin(async move {
-            if write::effect(db, &captured.shape) == Effect::Nothing {
-                return live(db, captured, reason).await;
-            }
-            let rows = write::load(db, captured).await?;
-            Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
-        })),
+/// How a query goes on that the cache has no part in.
+fn bypass<'a, B: Backend>(db: &'a Db<B>, captured: Captured<B>, reason: Bypass) -> State<'a, B> {
+    if write::needs_a_session(&captured.shape) {
+        return State::Failed(write::refuse_control(&captured.shape.sql));
     }
+    State::Running(Box::pin(async move {
+        if write::effect(db, &captured.shape) == Effect::Nothing {
+            return live(db, captured, reason).await;
+        }
+        let rows = write::load(db, captured).await?;
+        Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
+    }))
 }
 
 /// What the cache has for a query.

@@ -22,7 +22,11 @@ use crate::{backend::Backend, pool::Checkout};
 pub struct Rows<B: Backend>(Source<B>);
 
 enum Source<B: Backend> {
-    Answer { answer: Arc<B::Answer>, next: usize },
+    /// The answer is there until its last row is handed out.
+    Answer {
+        answer: Option<Arc<B::Answer>>,
+        next: usize,
+    },
     Collected(vec::IntoIter<B::Row>),
     Live(Live<B>),
 }
@@ -30,13 +34,13 @@ enum Source<B: Backend> {
 /// Rows as they arrive, and the connection that they come over unless the caller holds it.
 struct Live<B: Backend> {
     rows: BoxStream<'static, QueryResult<B::Row>>,
-    /// Boxed, because it is large and a hit, which has none, moves the whole several times.
+    /// Boxed, because a hit, which has none, moves the whole several times.
     connection: Option<Box<Checkout<B>>>,
 }
 
 impl<B: Backend> Rows<B> {
     pub(crate) fn answer(answer: Arc<B::Answer>) -> Self {
-        Self(Source::Answer { answer, next: 0 })
+        Self(Source::Answer { answer: Some(answer), next: 0 })
     }
 
     pub(crate) fn collected(rows: Vec<B::Row>) -> Self {
@@ -107,9 +111,15 @@ impl<B: Backend> Stream for Rows<B> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut self.0 {
             Source::Answer { answer, next } => {
-                let row = B::row(answer, *next);
+                let rows = answer.as_deref().map_or(0, B::row_count);
+                if *next == rows {
+                    return Poll::Ready(None);
+                }
+                let index = *next;
                 *next += 1;
-                Poll::Ready(row.map(Ok))
+                // The last row takes the answer with it, since most answers have no other.
+                let answer = if *next < rows { answer.clone() } else { answer.take() };
+                Poll::Ready(answer.map(|answer| Ok(B::row(answer, index))))
             }
             Source::Collected(rows) => Poll::Ready(rows.next().map(Ok)),
             Source::Live(live) => {

@@ -113,7 +113,7 @@ impl<B: Backend> Inner<B> {
     }
 
     /// Asks once about each of these writes, and ends those that are settled.
-    async fn settle_some(&self, connection: &mut Option<Pooled<B>>, open: &mut Vec<Open>) {
+    async fn settle_some(&self, connection: &mut Option<Box<Pooled<B>>>, open: &mut Vec<Open>) {
         let mut answers = true;
         for write in std::mem::take(open) {
             // A server that does not answer one question is not made to time out on each.
@@ -128,7 +128,7 @@ impl<B: Backend> Inner<B> {
     }
 
     /// What the server says; `None` if it cannot be asked.
-    async fn ask(&self, connection: &mut Option<Pooled<B>>, trace: &Trace) -> Option<Fate> {
+    async fn ask(&self, connection: &mut Option<Box<Pooled<B>>>, trace: &Trace) -> Option<Fate> {
         if connection.is_none() {
             let opened = timeout(PATIENCE, self.pool.dedicated_connection()).await;
             *connection = opened.ok().and_then(Result::ok);
@@ -143,7 +143,7 @@ impl<B: Backend> Inner<B> {
     }
 
     /// First the cache, then who asked: whoever knows the outcome may act on it.
-    async fn end(&self, connection: &mut Option<Pooled<B>>, write: Open, fate: Fate) {
+    async fn end(&self, connection: &mut Option<Box<Pooled<B>>>, write: Open, fate: Fate) {
         let Open { doubt, edition, changes_schema, tell, .. } = write;
         if fate != Fate::Aborted {
             if changes_schema && let Some(connection) = connection {
@@ -202,7 +202,7 @@ pub(crate) async fn settle_lost_writes<B: Backend>(
 
 async fn settle<B: Backend>(
     db: &Weak<Inner<B>>,
-    connection: &mut Option<Pooled<B>>,
+    connection: &mut Option<Box<Pooled<B>>>,
     open: &mut Vec<Open>,
 ) {
     match db.upgrade() {

@@ -21,7 +21,7 @@ use diesel::{
 };
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, RowSet};
+use turbodiesel_core::{CachedRow, IdentityBuilder, PinRef, PinValue, RowSet};
 use turbodiesel_sql::Dialect;
 
 pub(crate) use self::target::PgTarget;
@@ -137,8 +137,13 @@ impl Internals for Pg {
     }
 
     #[inline]
-    fn row(answer: &Arc<RowSet>, index: usize) -> Option<PgRow> {
-        rows::row(answer, index)
+    fn row_count(answer: &RowSet) -> usize {
+        answer.len()
+    }
+
+    #[inline]
+    fn row(answer: Arc<RowSet>, index: usize) -> PgRow {
+        PgRow::Cached(CachedRow::new(answer, index).expect("an answer has as many rows as it says"))
     }
 
     async fn execute_in_transaction(

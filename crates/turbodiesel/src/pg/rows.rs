@@ -17,7 +17,7 @@ use futures_util::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use turbodiesel_core::{CachedField, CachedRow, Outline, RowSet, RowSetBuilder};
+use turbodiesel_core::{CachedField, CachedRow, Outline, RowSetBuilder};
 
 use crate::backend::Loaded;
 
@@ -170,7 +170,7 @@ impl<'f> Field<'f, Pg> for PgField<'f> {
     }
 }
 
-/// Collects a stream of live rows into a [`RowSet`], or past the limit turns what it has and what is
+/// Collects a stream of live rows into a `RowSet`, or past the limit turns what it has and what is
 /// to come into one stream. At most `limit` bytes and one row are buffered.
 pub(super) async fn collect(
     mut live: BoxStream<'static, QueryResult<LiveRow>>,
@@ -213,9 +213,4 @@ fn push(rows: &mut RowSetBuilder, row: &LiveRow) -> bool {
                 value.as_ref().map(|value| (value.get_oid(), value.as_bytes()));
             rows.push_cell(field.field_name().unwrap_or_default(), cell).is_ok()
         })
-}
-
-#[inline]
-pub(super) fn row(rows: &Arc<RowSet>, index: usize) -> Option<PgRow> {
-    CachedRow::new(Arc::clone(rows), index).map(PgRow::Cached)
 }

@@ -195,11 +195,15 @@ impl Internals for Sqlite {
             return Ok(Loaded::Whole(rows));
         }
         let rows = Arc::new(rows);
-        let all = (0..rows.len()).filter_map(move |index| SqliteRow::of(&rows, index)).map(Ok);
+        let all = (0..rows.len()).map(move |index| Ok(SqliteRow::of(Arc::clone(&rows), index)));
         Ok(Loaded::Streaming(stream::iter(all).boxed()))
     }
 
-    fn row(answer: &Arc<SqliteRows>, index: usize) -> Option<SqliteRow> {
+    fn row_count(answer: &SqliteRows) -> usize {
+        answer.len()
+    }
+
+    fn row(answer: Arc<SqliteRows>, index: usize) -> SqliteRow {
         SqliteRow::of(answer, index)
     }
 

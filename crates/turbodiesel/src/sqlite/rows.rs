@@ -89,8 +89,8 @@ pub struct SqliteRow {
 }
 
 impl SqliteRow {
-    pub(super) fn of(answer: &Arc<SqliteRows>, index: usize) -> Option<Self> {
-        (index < answer.len()).then(|| Self { answer: Arc::clone(answer), index, hidden: 0 })
+    pub(super) fn of(answer: Arc<SqliteRows>, index: usize) -> Self {
+        Self { answer, index, hidden: 0 }
     }
 
     /// A row that nobody shares.
