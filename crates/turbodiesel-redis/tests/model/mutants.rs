@@ -27,6 +27,11 @@ fn known(protocol: &Protocol) -> World {
     world(vec![knows(protocol); 2], &[WHOLE_TWICE, WHOLE])
 }
 
+/// One of them, where that is enough.
+fn known_one(protocol: &Protocol) -> World {
+    world(vec![knows(protocol)], &[WHOLE_TWICE, WHOLE])
+}
+
 /// A writer that learns what it touches, and two who read that.
 fn learnt(protocol: &Protocol) -> World {
     world(vec![learns(protocol, EFFECTS)], &[PINNED_TWICE, PINNED])
@@ -78,7 +83,7 @@ fn writers() {
         // What follows would do as well.
         (
             "known, stamped before marked, in single steps",
-            known(&singly(shared().beginning(&[Stamp(Certain), Mark]))),
+            known_one(&singly(shared().beginning(&[Stamp(Certain), Mark]))),
             &[P1, P2, P3],
             &[],
         ),
@@ -139,7 +144,10 @@ fn caretakers() {
         ),
         (
             "founded without a mark",
-            World { found: &[Found, Stamp(Certain)], ..loses(known(&shared), &[Loss::Marks(0)]) },
+            World {
+                found: &[Found, Stamp(Certain)],
+                ..loses(known_one(&shared), &[Loss::Marks(0)])
+            },
             &[P1],
             &[P2, P3],
         ),
@@ -149,8 +157,13 @@ fn caretakers() {
             &[P1],
             &[P2, P3],
         ),
-        ("stamps that restart", loses(known(&shared), &[Loss::Stamp]), &[], &[P1, P2, P3]),
-        ("a failover that nobody notices", loses(known(&shared), &[Loss::Latest]), &[], &[P1, P2]),
+        ("stamps that restart", loses(known_one(&shared), &[Loss::Stamp]), &[], &[P1, P2, P3]),
+        (
+            "a failover that nobody notices",
+            loses(known_one(&shared), &[Loss::Latest]),
+            &[],
+            &[P1, P2],
+        ),
         (
             "a replica that is not gated",
             World { replica: Replica::Ungated, ..known(&shared) },
