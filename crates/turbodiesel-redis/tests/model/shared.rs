@@ -182,8 +182,7 @@ fn losses() {
 fn the_end_is_not_waited_for() {
     let hasty = Protocol { acknowledges_first: true, ..Protocol::shared() };
     let learns = learns(&hasty, &[Effect::TouchesOne]);
-    let all: &[Loss] = &[Loss::Everything, Loss::Marks(0), Loss::Stamps(0)];
-    let loses = |world| World { losses: all, ..world };
+    let loses = |world| World { losses: &[Loss::Everything], ..world };
     let two_records = World {
         load: looking(&[
             &[Load::Stamps(0), Load::Marks(0), Load::Entry],
