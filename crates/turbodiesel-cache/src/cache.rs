@@ -217,7 +217,7 @@ impl<V, E> Cache<V, E> {
         let snapshot = self.inner.stamps.snapshot(read.slots.iter().copied());
         let Key { fingerprint, identity } = read.key;
         let flight = Flight::new(fingerprint, identity, read.slots, snapshot);
-        shard.announce(&flight);
+        shard.open(&flight);
         Lead::new(Arc::clone(&self.inner), flight, read.tier, snapshot)
     }
 

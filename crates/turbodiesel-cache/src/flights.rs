@@ -27,8 +27,8 @@
 //! when that value was there, the newest alone was under way. It shows nothing now, and any that
 //! came after it reads later. What was kept meanwhile by who read alone may be older, and leaves.
 //!
-//! A value that no flight has read cannot wait like that: there, and where nobody may board the
-//! newest any more, it is closed to those who come later.
+//! A value that no flight has read cannot wait like that: there, the newest is closed to those who come
+//! later. Where nobody may share the newest any more, no newcomer may either, so nobody need wait.
 //!
 //! Locks, in this order: a shard of the table, a flight's state, a shard of a tier's map. None of
 //! them is held across an `await`.
@@ -96,12 +96,12 @@ impl<V, E> Shard<V, E> {
     }
 
     /// Makes a flight the one that readers may board.
-    pub(crate) fn announce(&mut self, flight: &Arc<Flight<V, E>>) {
+    pub(crate) fn open(&mut self, flight: &Arc<Flight<V, E>>) {
         self.newest.insert(flight.fingerprint, Arc::clone(flight));
     }
 
     /// Makes a flight that goes on under a new leader boardable again, if no newer one is.
-    pub(crate) fn announce_again(&mut self, flight: &Arc<Flight<V, E>>) {
+    pub(crate) fn reopen(&mut self, flight: &Arc<Flight<V, E>>) {
         self.newest.entry(flight.fingerprint).or_insert_with(|| Arc::clone(flight));
     }
 
@@ -120,7 +120,7 @@ impl<V, E> Shard<V, E> {
     /// Ends a flight. Returns whom to wake, once the lock is released.
     #[must_use = "followers sleep until they are woken"]
     pub(crate) fn land(&mut self, flight: &Arc<Flight<V, E>>, landing: Landing<V, E>) -> Wake {
-        self.withdraw(flight);
+        self.close(flight);
         flight.land(landing)
     }
 
@@ -154,7 +154,7 @@ impl<V, E> Shard<V, E> {
         if flight.lose_leader() {
             return Wake::One;
         }
-        self.withdraw(flight);
+        self.close(flight);
         Wake::Nobody
     }
 
@@ -164,7 +164,7 @@ impl<V, E> Shard<V, E> {
         match flight.leave() {
             None => Wake::Nobody,
             Some(0) => {
-                self.withdraw(flight);
+                self.close(flight);
                 Wake::Nobody
             }
             // The one who leaves may be the one who was woken to take over.
@@ -172,7 +172,8 @@ impl<V, E> Shard<V, E> {
         }
     }
 
-    fn withdraw(&mut self, flight: &Arc<Flight<V, E>>) {
+    /// Keeps those who come later from boarding a flight, if it is the one that they would.
+    fn close(&mut self, flight: &Arc<Flight<V, E>>) {
         if let Place::Occupied(place) = self.newest.entry(flight.fingerprint)
             && Arc::ptr_eq(place.get(), flight)
         {

@@ -76,7 +76,7 @@ impl<V, E: Clone> Follow<V, E> {
         let anew = || inner.stamps.snapshot(flight.slots.iter().copied());
         match flight.wait_until(|| flight.look(anew)).await {
             Waited::Lead(snapshot) => {
-                inner.flights.lock(flight.fingerprint).announce_again(flight);
+                inner.flights.lock(flight.fingerprint).reopen(flight);
                 Followed::Lead(Lead::new(Arc::clone(inner), Arc::clone(flight), tier, snapshot))
             }
             Waited::Landed(Landing::Loaded(shown)) => {

@@ -187,7 +187,7 @@ impl<V, E> Inner<V, E> {
     /// one that is, that has to leave: it must not be shown any more.
     pub(crate) fn show(&self, _order: &MutexGuard<'_, Shard<V, E>>, read: &Read<'_>) -> Left<V> {
         if self.note_shown(read) {
-            self.store(read.tier).withdraw(read.key.fingerprint)
+            self.store(read.tier).take_out(read.key.fingerprint)
         } else {
             Left::default()
         }

@@ -118,12 +118,7 @@ impl<V: Weigh, E> Lead<V, E> {
         let mut shard = self.inner.flights.lock(flight.fingerprint);
         let instead = match shard.newer(flight) {
             Some(newest) if !self.is_undisputed() => {
-                let may_share = |snapshot: &Snapshot| self.inner.may_share(snapshot, &read);
-                let instead = newest.instead_of(&value, may_share);
-                if instead.is_none() {
-                    shard.overtake(flight.fingerprint);
-                }
-                instead
+                newest.instead_of(&value, |snapshot| self.inner.may_share(snapshot, &read))
             }
             _ => None,
         };

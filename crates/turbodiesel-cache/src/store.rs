@@ -140,7 +140,7 @@ impl<V> Store<V> {
     }
 
     /// Takes out whatever is there. Returns what had to leave.
-    pub(crate) fn withdraw(&self, fingerprint: Fingerprint) -> Left<V> {
+    pub(crate) fn take_out(&self, fingerprint: Fingerprint) -> Left<V> {
         if let Some(there) = self.peek(fingerprint) {
             self.departures.note(fingerprint, there.version);
         }

@@ -86,9 +86,13 @@ impl WriteMark {
     /// Adds slots that stand for more than the write may touch, such as any value of a column, before
     /// the statement is sent that may. They change only if it is never told
     /// [exactly](Self::committed_exactly) what it touched. Answers that depend on them are kept
-    /// meanwhile, but for those whose reads overlap.
+    /// meanwhile, but for those whose reads overlap. [`Slot::ALL`] is marked all the same: there would
+    /// be no answer that does not depend on it.
     pub fn expect(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        self.extend(Extent { certain: Vec::new(), expected: slots.into_iter().collect() });
+        let (everything, expected): (Vec<_>, Vec<_>) =
+            slots.into_iter().partition(|slot| *slot == Slot::ALL);
+        self.add(everything);
+        self.extend(Extent { certain: Vec::new(), expected });
     }
 
     fn extend(&mut self, further: Extent) {

@@ -55,6 +55,22 @@ fn an_answer_that_took_longer_than_its_ttl_is_not_kept() {
     assert_eq!(world.cache.stats().tiers[0].refused_fills.expired, 1);
 }
 
+/// Chance may end the newer of two answers first. The older one must not come after it.
+#[test]
+fn an_older_answer_does_not_outlive_a_newer_one() {
+    for _ in 0..64 {
+        let world = World::configured(|builder| builder.jitter(0.5));
+        let read = read("q", &[]);
+        let slow = world.stamps.snapshot([]);
+        assert!(world.fill(&read, 2));
+        while world.hit(&read).is_some() {
+            world.advance(TTL / 100);
+        }
+        assert!(!world.cache.fill(&read, slow, answer(1)));
+        assert_eq!(world.hit(&read), None);
+    }
+}
+
 #[test]
 fn jitter_only_shortens() {
     let world = World::configured(|builder| builder.jitter(0.5));

@@ -395,6 +395,57 @@ fn a_fill_during_a_load_survives_it() {
     assert_eq!(world.hit(&read), Some(99));
 }
 
+/// Its new leader reads later than whatever had closed it to newcomers.
+#[test]
+fn a_flight_that_goes_on_is_open_again() {
+    let world = World::new();
+    let slots = [world.table("orders")];
+    let read = read("q", &slots);
+    let lead = world.lead(&read);
+    let mut follower = wait(world.follow(&read));
+    assert!(follower.is_waiting());
+    assert!(world.fill(&read, 1), "closed by who reads alone");
+    world.stamps.change(slots);
+    drop(lead);
+    let lead = follower.lead();
+    let mut newcomer = wait(world.follow(&read));
+    assert!(newcomer.is_waiting());
+    lead.complete(answer(2));
+    assert_eq!(newcomer.value(), 2);
+}
+
+/// Fills the tier with others, until this answer has left.
+fn evict(world: &World, read: &Read<'_>) {
+    for number in 0..200 {
+        let name = format!("filler{number}");
+        let snapshot = world.stamps.snapshot([]);
+        let large = Answer { number: 0, bytes: 1_000_000 };
+        assert!(world.cache.fill(&crate::support::read(&name, &[]), snapshot, large));
+    }
+    assert_eq!(world.hit(read), None, "evicted");
+}
+
+/// The newest flight need not be the one that reads last: an older one may have been taken over. Once
+/// its answer has been seen and has left, nobody boards the other.
+#[test]
+fn a_flight_is_not_boarded_that_may_read_less_than_an_answer_that_left() {
+    let world = World::new();
+    let any = read("q", &[]);
+    let older = world.lead(&any);
+    let mut beside_older = wait(world.follow(&any));
+    assert!(beside_older.is_waiting());
+    let newest = world.lead(&Read { max_age: Some(Duration::ZERO), ..any });
+    drop(older);
+    assert_eq!(at_once(beside_older.lead().complete(answer(2))).number, 2);
+    assert_eq!(world.hit(&any), Some(2));
+    evict(&world, &any);
+    let last = world.lead(&any);
+    newest.complete(answer(1));
+    assert_eq!(world.hit(&any), None);
+    last.complete(answer(3));
+    assert_eq!(world.hit(&any), Some(3));
+}
+
 /// Evicted or expired, the newer answer has been seen, so an older one must not come after it.
 #[test]
 fn an_older_answer_does_not_return_after_a_newer_one_left() {
@@ -402,15 +453,7 @@ fn an_older_answer_does_not_return_after_a_newer_one_left() {
     let read = read("q", &[]);
     let old = world.lead(&read);
     assert!(world.fill(&read, 2));
-    // Expires by a tighter TTL in one tier only: leave by eviction instead.
-    let filler = |number: usize| format!("filler{number}");
-    for number in 0..200 {
-        let name = filler(number);
-        let snapshot = world.stamps.snapshot([]);
-        let large = Answer { number: 0, bytes: 1_000_000 };
-        assert!(world.cache.fill(&crate::support::read(&name, &[]), snapshot, large));
-    }
-    assert_eq!(world.hit(&read), None, "evicted");
+    evict(&world, &read);
     let newer = world.lead(&read);
     old.complete(answer(1));
     assert_eq!(world.hit(&read), None);

@@ -347,3 +347,35 @@ fn a_value_that_is_fallen_back_to_ends_what_is_kept_while_a_write_learns() {
     assert_eq!(world.hit(&any), None);
     write.committed_exactly([pins[0]]);
 }
+
+/// What left while a write was to learn was shown, though the write touches something else: a change
+/// that nobody tells, of another process, may be in it and not in what began to be read before.
+#[test]
+fn an_older_answer_does_not_follow_one_that_was_withdrawn() {
+    let Learning { world, pins, write } = Learning::new();
+    let read = read("q", &pins);
+    let [slow, first, second] = [(); 3].map(|()| world.stamps.snapshot(pins));
+    assert!(world.cache.fill(&read, second, answer(43)));
+    assert_eq!(world.hit(&read), Some(43));
+    assert!(!world.cache.fill(&read, first, answer(43)));
+    assert_eq!(world.hit(&read), None, "two that overlap");
+    write.committed_exactly([]);
+    assert!(!world.cache.fill(&read, slow, answer(42)));
+    assert_eq!(world.hit(&read), None, "42 must not follow 43");
+    assert!(world.fill(&read, 43));
+}
+
+/// Every reader would have to look for one who may touch everything, so it is marked instead.
+#[test]
+fn a_write_that_expects_everything_marks_it() {
+    let world = World::new();
+    let slots = [world.table("orders")];
+    let read = read("q", &slots);
+    let mut write = world.stamps.begin_write([], LIFETIME);
+    assert!(world.fill(&read, 42));
+    write.expect([Slot::ALL]);
+    assert_eq!(write.slots(), [Slot::ALL]);
+    assert!(!world.fill(&read, 42) && world.hit(&read).is_none());
+    write.committed_exactly([]);
+    assert!(world.fill(&read, 43));
+}
