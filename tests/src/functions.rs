@@ -1,10 +1,10 @@
 //! Functions that are called without being named: by views, defaults, constraints, operators, columns.
 
 use diesel_async::RunQueryDsl;
-use turbodiesel::{Db, Outcome};
+use turbodiesel::{Bypass, Db, Outcome};
 use turbodiesel_testkit::Database;
 
-use crate::support::{ask, assert_cached, compare, open, open_with};
+use crate::support::{ask, assert_cached, assert_effect, compare, open, open_with};
 
 const TEAMS: &str = "SELECT count(*)::text AS answer FROM teams";
 
@@ -159,11 +159,122 @@ async fn a_function_that_the_catalog_does_not_know_yet() {
 
 #[tokio::test]
 async fn an_operator_that_the_catalog_does_not_know_yet() {
-    let (database, db) = open().await;
-    ask(&db, TEAMS).await;
-    database.batch_execute("CREATE SCHEMA shop").unwrap();
-    database.batch_execute(&BUMP_OPERATOR.replace("OPERATOR +", "OPERATOR shop.+")).unwrap();
-    assert_calls(&db, "SELECT id OPERATOR(shop.+) name FROM users WHERE id = 1").await;
+    for (symbol, call) in
+        [("shop.+", "OPERATOR(shop.+)"), ("<#>", "<#>"), ("<=>", "<=>"), ("<%", "<%")]
+    {
+        // Parsed and not.
+        for more in ["", "AND ('x'::varchar(4) COLLATE \"C\") <> ''"] {
+            let (database, db) = open().await;
+            ask(&db, TEAMS).await;
+            let operator = BUMP_OPERATOR.replace("OPERATOR +", &format!("OPERATOR {symbol}"));
+            database.batch_execute(&format!("CREATE SCHEMA shop; {operator}")).unwrap();
+            assert_calls(&db, &format!("SELECT id {call} name FROM users WHERE id = 1 {more}"))
+                .await;
+        }
+    }
+}
+
+/// Asserts that a read writes nothing, as far as anybody can see: what was known stays known.
+async fn assert_leaves_alone(db: &Db, read: &str) -> Outcome {
+    assert_cached(db, TEAMS).await;
+    ask(db, read).await;
+    let (_, outcome) = ask(db, read).await;
+    let (_, teams) = ask(db, TEAMS).await;
+    assert!(matches!(teams, Outcome::Hit(_)), "{read} ({outcome}) → {TEAMS}: {teams}");
+    outcome
+}
+
+/// Operators of extensions, by the names that they have there. The parser does not list them, takes
+/// some for another dialect's, and misreads some.
+#[tokio::test]
+async fn operators_that_only_compute() {
+    for symbol in ["<#>", "<=>", "<->", "<~>", "<%>", "<%", "%>>", "~~~", "&&&", "<->>>"] {
+        let operator = |volatility: &str| {
+            format!(
+                "CREATE FUNCTION apart(int, int) RETURNS int {volatility} LANGUAGE sql
+                    AS 'SELECT abs($1 - $2)';
+                 CREATE OPERATOR {symbol} (LEFTARG = int, RIGHTARG = int, FUNCTION = apart);
+                 CREATE SCHEMA shop;
+                 CREATE OPERATOR shop.{symbol} (LEFTARG = int, RIGHTARG = int, FUNCTION = apart);"
+            )
+        };
+        let by_symbol = format!("SELECT (id {symbol} 4)::text AS answer FROM users WHERE id = 1");
+        let by_schema = format!(
+            "SELECT (id OPERATOR(Shop.{symbol}) 4)::text AS answer FROM users WHERE id = 1"
+        );
+        let ordered = format!("SELECT name AS answer FROM users ORDER BY id {symbol} 3 LIMIT 1");
+        let (_database, db) = open_with(&operator("IMMUTABLE")).await;
+        for read in [&by_symbol, &by_schema, &ordered] {
+            let outcome = assert_leaves_alone(&db, read).await;
+            assert!(matches!(outcome, Outcome::Hit(_)), "{read}: {outcome}");
+        }
+        assert_effect(&db, &by_symbol, "UPDATE users SET id = 9 WHERE id = 2", false).await;
+        let (_database, db) = open_with(&operator("STABLE")).await;
+        for read in [&by_symbol, &by_schema, &ordered] {
+            let outcome = assert_leaves_alone(&db, read).await;
+            assert_eq!(outcome, Outcome::Bypass(Bypass::StableFunction), "{read}");
+        }
+    }
+}
+
+/// Symbols that the parser takes for two operators; so the statement is not understood, but the catalog
+/// knows enough of its words.
+#[tokio::test]
+async fn operators_that_the_parser_splits() {
+    for symbol in ["<+>", "@@@"] {
+        let (_database, db) = open_with(&format!(
+            "CREATE FUNCTION apart(int, int) RETURNS int IMMUTABLE LANGUAGE sql
+                AS 'SELECT abs($1 - $2)';
+             CREATE OPERATOR {symbol} (LEFTARG = int, RIGHTARG = int, FUNCTION = apart);"
+        ))
+        .await;
+        let read = format!("SELECT (id {symbol} 4)::text AS answer FROM users WHERE id = 1");
+        assert_leaves_alone(&db, &read).await;
+    }
+}
+
+/// The same symbols, when they do more than that.
+#[tokio::test]
+async fn operators_that_nobody_lists_and_that_write() {
+    for symbol in ["<#>", "<=>", "<%", "<+>"] {
+        let operator = BUMP_OPERATOR.replace("OPERATOR +", &format!("OPERATOR {symbol}"));
+        let read = format!("SELECT id {symbol} name FROM users WHERE id = 1");
+        assert_writes_teams(&operator, &read).await;
+        let view = format!("{operator} CREATE VIEW v AS {read}");
+        assert_writes_teams(&view, "SELECT * FROM v").await;
+    }
+}
+
+/// PostgreSQL's own that the parser does not list.
+#[tokio::test]
+async fn operators_of_the_system() {
+    let (_database, db) = open().await;
+    for read in [
+        "SELECT (name ~<~ 'B')::text AS answer FROM users WHERE id = 1",
+        "SELECT (int4range(id, 5) -|- int4range(5, 7))::text AS answer FROM users WHERE id = 1",
+        "SELECT (u *= u)::text AS answer FROM users u WHERE id = 1",
+        "SELECT (id OPERATOR(pg_catalog.+) 1)::text AS answer FROM users WHERE id = 1",
+        "SELECT name AS answer FROM users ORDER BY id USING > LIMIT 1",
+    ] {
+        let outcome = assert_leaves_alone(&db, read).await;
+        assert!(matches!(outcome, Outcome::Hit(_)), "{read}: {outcome}");
+    }
+}
+
+/// Those of a real extension: similarity depends on a setting of the session, distance does not.
+#[tokio::test]
+async fn operators_of_an_extension() {
+    let (_database, db) = open_with("CREATE EXTENSION pg_trgm").await;
+    for similar in ["'Ann' <% name", "name % 'Ann'", "name %> 'Ann'", "'Ann' <<% name"] {
+        let read = format!("SELECT count(*)::text AS answer FROM users WHERE {similar}");
+        let outcome = assert_leaves_alone(&db, &read).await;
+        assert_eq!(outcome, Outcome::Bypass(Bypass::StableFunction), "{read}");
+    }
+    for distance in ["name <-> 'Ann'", "name <->> 'Ann'", "'Ann' <<-> name"] {
+        let read = format!("SELECT ({distance})::text AS answer FROM users WHERE id = 1");
+        let outcome = assert_leaves_alone(&db, &read).await;
+        assert!(matches!(outcome, Outcome::Hit(_)), "{read}: {outcome}");
+    }
 }
 
 #[tokio::test]

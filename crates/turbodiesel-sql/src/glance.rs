@@ -107,6 +107,7 @@ pub(crate) fn plan(
                 });
             }
             Token::CustomBinaryOperator(operator) => facts.calls_operator(operator.clone()),
+            Token::Spaceship => facts.calls_operator(token.to_string()),
             _ => {}
         }
     }

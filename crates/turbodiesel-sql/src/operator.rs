@@ -71,11 +71,19 @@ impl Walk<'_> {
             // SQLite calls a function that the application or an extension provides.
             BinaryOperator::Match => self.facts.calls_operator("match".to_owned()),
             BinaryOperator::Regexp => self.facts.calls_operator("regexp".to_owned()),
-            BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_) => {
+            // `<=>` is not only MySQL's: it is pgvector's cosine distance.
+            BinaryOperator::Custom(_) | BinaryOperator::Spaceship => {
                 self.facts.calls_operator(op.to_string());
             }
-            BinaryOperator::Spaceship
-            | BinaryOperator::Xor
+            BinaryOperator::PGCustomBinaryOperator(parts) => {
+                let fold = |part: &String| match part.starts_with('"') {
+                    true => part.clone(),
+                    false => part.to_ascii_lowercase(),
+                };
+                let parts: Vec<String> = parts.iter().map(fold).collect();
+                self.facts.calls_operator(format!("OPERATOR({})", parts.join(".")));
+            }
+            BinaryOperator::Xor
             | BinaryOperator::DuckIntegerDivide
             | BinaryOperator::MyIntegerDivide
             | BinaryOperator::Assignment => {

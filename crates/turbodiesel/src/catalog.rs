@@ -39,12 +39,13 @@ pub struct Catalog {
     pub system_schemas: &'static [&'static str],
     /// Tables and views outside the system's schemas, by their full name.
     pub relations: HashMap<TableName, Relation>,
-    /// Functions, by name, with their worst volatility. The system's are left out where the planner
-    /// knows them.
+    /// Functions by name and operators by symbol, with their worst volatility. The system's functions
+    /// are left out where the planner knows them.
     pub functions: HashMap<Box<str>, Volatility>,
     /// Functions that look like a column when called on a row (`users.full_name`).
     pub row_functions: HashMap<Box<str>, Volatility>,
-    /// Operators that are not the system's, by symbol.
+    /// Operators that are not the system's and depend on more than their operands, as they may be
+    /// spelt: the planner takes the symbol for the system's where that has such a one.
     pub operators: Vec<(Box<str>, Volatility)>,
     /// Whether `RETURNING` knows rows as they were before the write (`old.column`).
     pub returns_old: bool,
@@ -173,6 +174,12 @@ impl Catalog {
             used.then_some((&**name, Some(*volatility)))
         });
         unlisted.chain(overloaded).chain(of_rows)
+    }
+
+    /// Takes in a function or an operator, beside others of its name.
+    pub fn add_callable(&mut self, name: Box<str>, volatility: Volatility) {
+        let known = self.functions.entry(name).or_insert(volatility);
+        *known = (*known).max(volatility);
     }
 
     /// The worst operator of a text that the system does not define.

@@ -521,7 +521,7 @@ fn what_is_not_understood() {
             "SELECT TOP 5 * FROM t",
             "SELECT * EXCEPT (a) FROM t",
             "SELECT 1 QUALIFY true",
-            "SELECT a <=> b FROM t",
+            "SELECT a XOR b FROM t",
             "SELECT 1 FROM t LIMIT 1 BY a",
         ],
         expect![[r#"
@@ -549,7 +549,7 @@ fn what_is_not_understood() {
                 refused: not_understood (not parsed)
             SELECT 1 QUALIFY true
                 refused: not_understood (not parsed)
-            SELECT a <=> b FROM t
+            SELECT a XOR b FROM t
                 refused: not_understood (operator of another dialect)
             SELECT 1 FROM t LIMIT 1 BY a
                 refused: not_understood (not parsed)

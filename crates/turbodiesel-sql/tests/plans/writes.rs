@@ -717,7 +717,7 @@ fn writes_of_other_dialects() {
         "INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1",
         "TRUNCATE TABLE IF EXISTS t",
         "WITH x AS (DELETE FROM t RETURNING *) SELECT TOP 5 * FROM x",
-        "WITH x AS (DELETE FROM t RETURNING a <=> b) SELECT 1",
+        "WITH x AS (DELETE FROM t RETURNING a XOR b) SELECT 1",
         "MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT ROW",
     ] {
         let plan = plan(Dialect::Postgres, sql);

@@ -210,7 +210,8 @@ struct Link {
 
 /// Functions and operators with their worst volatility over all overloads: `1` immutable, `2`
 /// stable, `3` volatile, `4` volatile and able to write. An aggregate is what its support functions
-/// are. Of the system's own, only those are asked for that are not known to the planner by name.
+/// are. Of the system's own functions, only those count that the planner does not know by name. Of its
+/// operators the planner does not know all; one that is named with its schema it gives as it is spelt.
 const CALLABLES: &str = "
     WITH function AS (
         SELECT p.oid, p.proname::text AS name, n.nspname = 'pg_catalog' AS system,
@@ -235,11 +236,13 @@ const CALLABLES: &str = "
         UNION ALL
         SELECT 'row', name, volatility FROM function WHERE of_row AND NOT system
         UNION ALL
-        SELECT 'operator', o.oprname::text, function.volatility
+        SELECT CASE WHEN n.nspname = 'pg_catalog' THEN 'system operator' ELSE 'operator' END,
+               spelling, function.volatility
         FROM pg_operator o
         JOIN pg_namespace n ON n.oid = o.oprnamespace
         JOIN function ON function.oid = o.oprcode
-        WHERE n.nspname <> 'pg_catalog' AND function.volatility > '1'
+        CROSS JOIN LATERAL (VALUES (o.oprname::text),
+                                   (format('OPERATOR(%I.%s)', n.nspname, o.oprname))) s (spelling)
     )
     SELECT kind, name, max(volatility) AS volatility FROM callable GROUP BY kind, name";
 
@@ -286,15 +289,19 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
         let (name, volatility) = (name.into(), self::volatility(&volatility));
         match &*kind {
             "row" => drop(catalog.row_functions.insert(name, volatility)),
-            "operator" => catalog.operators.push((name, volatility)),
-            _ => drop(catalog.functions.insert(name, volatility)),
+            "operator" | "system operator" => {
+                if kind == "operator" && volatility > Volatility::Immutable {
+                    catalog.operators.push((name.clone(), volatility));
+                }
+                catalog.add_callable(name, volatility);
+            }
+            _ => catalog.add_callable(name, volatility),
         }
     }
     for Callable { name, volatility, .. } in system {
         if is_unlisted(&name) {
             let volatility = self::volatility(&volatility).min(Volatility::Volatile);
-            let known = catalog.functions.entry(name.into()).or_insert(volatility);
-            *known = (*known).max(volatility);
+            catalog.add_callable(name.into(), volatility);
         }
     }
     catalog.relations = relations(&catalog, &names, rows, links);
