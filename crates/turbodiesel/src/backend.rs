@@ -88,6 +88,9 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     where
         Q: QueryFragment<Self> + ?Sized;
 
+    /// The same binds once more, where they can be had.
+    fn binds_again(binds: &Self::Binds) -> Option<Self::Binds>;
+
     /// A bind as a value of a key of this type. `None` if it is NULL, or if the database would compare
     /// it otherwise.
     fn bind_value(binds: &Self::Binds, index: usize, kind: PinType) -> Option<PinRef<'_>>;

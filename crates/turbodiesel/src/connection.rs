@@ -28,6 +28,7 @@ pub use self::raw_access::Touches;
 use crate::{
     backend::{Backend, Loaded},
     db::Db,
+    error::run_again,
     options::{ReadOptions, read_options},
     pool::Checkout,
     read::{self, Found, LoneRead},
@@ -99,6 +100,8 @@ pub struct Connection<B: Backend = Pg> {
     out_of_hand: bool,
     /// The connection was lost in an open transaction, which is broken until it is given up.
     lost_in_transaction: bool,
+    /// A write of the open transaction failed in a way that makes one doubt the catalog.
+    pub(crate) suspects_catalog: bool,
     options: ReadOptions,
     outcome: Option<Outcome>,
     /// The status while no connection is there.
@@ -124,6 +127,7 @@ impl<B: Backend> Connection<B> {
             names_changed: false,
             out_of_hand: false,
             lost_in_transaction: false,
+            suspects_catalog: false,
             options: ReadOptions::default(),
             outcome: None,
             absent,
@@ -209,8 +213,9 @@ impl<B: Backend> Connection<B> {
         if effect != Effect::Nothing {
             self.db.0.causes.remember(cause, &shape.sql);
         }
-        let is_known = matches!(effect, Effect::Slots(_));
-        let learning = if is_known && effect == write::effect(&self.db, &shape) {
+        // Not once a statement may have failed for it, and its savepoint has been rolled back.
+        let may_learn = matches!(effect, Effect::Slots(_)) && !self.suspects_catalog;
+        let learning = if may_learn && effect == write::effect(&self.db, &shape) {
             let binds = statement.binds();
             let expectation = write::expectation(&self.db, &shape, binds, false);
             let Expectation { slots, unlearnt, learning } = expectation;
@@ -231,7 +236,14 @@ impl<B: Backend> Connection<B> {
         let learn = Learn { learning: learning.as_deref(), stamps: &stamps, number };
         let checkout = self.checked_out()?;
         let ran = statement.run(checkout.start(), learn).await;
-        let Ran { answer, learnt, number } = checkout.finish(ran)?;
+        let ran = checkout.finish(ran);
+        if let (Some(learning), Err(error)) = (&learning, &ran) {
+            self.suspects_catalog |= write::may_be_of_the_catalog(error);
+            if learning.is_to_blame_for(error) {
+                return Err(run_again(error));
+            }
+        }
+        let Ran { answer, learnt, number } = ran?;
         self.number = self.number.or(number);
         if let Some(learnt) = learnt {
             let mut frames = self.frames();

@@ -133,6 +133,19 @@ pub fn is_outcome_unknown(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _))
 }
 
+/// The error that Diesel has for "run the transaction again", for one that failed by what we asked for
+/// beside its statement.
+pub(crate) fn run_again(error: &DieselError) -> DieselError {
+    let message = format!(
+        "a key has changed elsewhere since the catalog was read, and a write asked for it: run the \
+         transaction again: {error}"
+    );
+    DieselError::DatabaseError(
+        DatabaseErrorKind::SerializationFailure,
+        Box::new(Information::message(message)),
+    )
+}
+
 /// An error of one read that several readers receive.
 ///
 /// Diesel's error cannot be cloned, so what it says is kept and told again: database errors with all

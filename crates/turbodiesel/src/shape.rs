@@ -220,6 +220,13 @@ impl<B: Backend> Captured<B> {
         &self.binds
     }
 
+    /// The same once more, where its binds can be had twice.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let (shape, identity) = (Arc::clone(&self.shape), self.identity.clone());
+        let binds = B::binds_again(&self.binds)?;
+        Some(Self { shape, identity, prepare: self.prepare, binds })
+    }
+
     /// The statement, ready for any connection.
     pub(crate) fn into_query(self) -> B::OwnedQuery {
         B::owned_query(Arc::clone(&self.shape.sql), self.prepare, self.binds)

@@ -14,11 +14,14 @@ use crate::{
 };
 
 /// A statement and what its answer is.
-pub(crate) trait Statement<B: Backend>: Send + 'static {
+pub(crate) trait Statement<B: Backend>: Send + Sized + 'static {
     type Answer: Send + 'static;
 
     /// The binds that tell what it writes, if it has any.
     fn binds(&self) -> Option<&B::Binds>;
+
+    /// The same statement, to be executed once more, where it can be had.
+    fn again(&self) -> Option<Self>;
 
     /// Runs it, and learns on the way what it touched.
     fn run(
@@ -56,6 +59,10 @@ impl<B: Backend> Statement<B> for Count<B> {
         Some(self.0.binds())
     }
 
+    fn again(&self) -> Option<Self> {
+        self.0.again().map(Self)
+    }
+
     async fn run(self, raw: &mut B::Raw, learn: Learn<'_>) -> QueryResult<Ran<usize>> {
         if learn.learning.is_some() {
             let Ran { answer, learnt, number } = Collect(self.0).run(raw, learn).await?;
@@ -78,6 +85,10 @@ impl<B: Backend> Statement<B> for Collect<B> {
 
     fn binds(&self) -> Option<&B::Binds> {
         Some(self.0.binds())
+    }
+
+    fn again(&self) -> Option<Self> {
+        self.0.again().map(Self)
     }
 
     async fn run(self, raw: &mut B::Raw, learn: Learn<'_>) -> QueryResult<Ran<Vec<B::Row>>> {
@@ -110,6 +121,10 @@ impl<B: Backend> Statement<B> for Batch {
 
     fn binds(&self) -> Option<&B::Binds> {
         None
+    }
+
+    fn again(&self) -> Option<Self> {
+        Some(Self(self.0.clone()))
     }
 
     async fn run(self, raw: &mut B::Raw, _learn: Learn<'_>) -> QueryResult<Ran<()>> {

@@ -14,7 +14,10 @@ use std::{
     sync::Arc,
 };
 
-use diesel::row::Row;
+use diesel::{
+    result::{DatabaseErrorKind, Error as DieselError},
+    row::Row,
+};
 use smallvec::SmallVec;
 use turbodiesel_cache::{ColumnSlots, Slot, Stamps};
 use turbodiesel_core::{PinRef, PinValue, TableName, Tag};
@@ -258,6 +261,8 @@ impl Key {
 pub(crate) struct Learning {
     /// The statement, which returns what is to be learnt.
     sql: Arc<str>,
+    /// How many of its characters are the caller's.
+    own: usize,
     /// How many columns were appended for that, which the caller must not see.
     appended: usize,
     /// Whether their values come as text.
@@ -487,7 +492,8 @@ impl Learning {
             true => Some(returning.extend(sql, &appended)),
             false => returning.extend_with_old(sql, &appended, &old),
         };
-        let Some(sql) = extended.map(Arc::from) else { return Err(keys) };
+        let Some(extended) = extended else { return Err(keys) };
+        let own = sql.chars().zip(extended.chars()).take_while(|(own, all)| own == all).count();
         let appended = appended.len() + old.len();
         let mut next = (0..appended).map(Place::Appended);
         let places: Vec<Place> =
@@ -495,7 +501,7 @@ impl Learning {
         let keys = places.into_iter().zip(keys.into_iter().map(|(_, key)| key));
         let keys = keys.chain(next.zip(replaced)).collect();
         let as_text = returning.appends_text();
-        Ok(Some(Self { sql, appended, as_text, keys, bound }))
+        Ok(Some(Self { sql: extended.into(), own, appended, as_text, keys, bound }))
     }
 
     /// The statement to execute instead.
@@ -506,6 +512,16 @@ impl Learning {
     /// How many columns at the end of a row the caller must not see.
     pub(crate) fn appended(&self) -> usize {
         self.appended
+    }
+
+    /// Whether a statement was refused for what was appended to it.
+    pub(crate) fn is_to_blame_for(&self, error: &DieselError) -> bool {
+        let DieselError::DatabaseError(DatabaseErrorKind::Unknown, error) = error else {
+            return false;
+        };
+        // It tells the place of a name that means nothing.
+        let position = error.statement_position().and_then(|it| usize::try_from(it).ok());
+        position.is_some_and(|position| position > self.own)
     }
 
     /// The values that the rows tell. `None` if there are too many, or one cannot be told.

@@ -79,6 +79,12 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
             Err(_) => connection.sync_frames(),
         }
         connection.tell_rollback();
+        // While a transaction is open its session sees what is not committed.
+        if rolled_back.is_ok() && connection.suspects_catalog && !connection.in_transaction() {
+            connection.suspects_catalog = false;
+            let db = connection.db.clone();
+            connection.checked_out()?.check_catalog(&db.0.keeper).await;
+        }
         rolled_back
     }
 
@@ -95,6 +101,7 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
         let (edition, number) = (connection.begun_under, connection.number());
         let rolled_back = connection.outcome_of_rollback();
         let causes = connection.frames().causes(effect.slots());
+        let suspects_catalog = std::mem::take(&mut connection.suspects_catalog);
         let (tell, told) = watch::channel(CommitOutcome::Unknown);
         connection.told = Some(told);
         connection
@@ -127,6 +134,9 @@ impl<B: Backend> TransactionManager<Connection<B>> for Transactions {
                             mark.aborted();
                         }
                         tell.send_replace(rolled_back);
+                        if suspects_catalog {
+                            checkout.check_catalog(&db.0.keeper).await;
+                        }
                         (Some(checkout), aborted)
                     }
                     // Cancelled while it waits for a replica, it would commit without it; and

@@ -23,7 +23,7 @@ use crate::{
     settle::Lost,
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Learn, Ran, Statement},
-    tags::{Expectation, Slots},
+    tags::{Expectation, Learning, Slots},
 };
 
 /// Executes a statement for its count of rows.
@@ -119,20 +119,47 @@ pub(crate) fn expectation<B: Backend>(
 
 /// Marks, runs, and lifts the mark when the outcome is known. `more` is written besides.
 ///
-/// Everything is decided with the connection in hand: the mark stands for as long as the statement
-/// runs and not while it waits for the pool, and what hangs on the tables is what the catalog says
-/// then.
+/// A write that learns asks for more than its caller did, and may be refused for that: somebody has
+/// renamed a key meanwhile, or taken the right to read it away. It has changed nothing then, and is
+/// executed once more under the catalog as it is now.
 pub(crate) async fn write<B: Backend, S: Statement<B>>(
     db: &Db<B>,
     connection: &mut Pooled<B>,
     shape: &Shape<B>,
     more: Effect,
-    statement: S,
+    mut statement: S,
 ) -> QueryResult<S::Answer> {
+    loop {
+        match attempt(db, connection, shape, &more, statement).await {
+            Attempt::Ended(answer) => return answer,
+            // The catalog has changed each time, so this comes to an end.
+            Attempt::AskedForTooMuch(again) => statement = again,
+        }
+    }
+}
+
+/// What became of an attempt at a write.
+enum Attempt<S, A> {
+    Ended(QueryResult<A>),
+    /// It failed, undone, and asked for something that the catalog does not have any more. The
+    /// statement is still to be executed.
+    AskedForTooMuch(S),
+}
+
+/// Everything is decided with the connection in hand: the mark stands for as long as the statement
+/// runs and not while it waits for the pool, and what hangs on the tables is what the catalog says
+/// then.
+async fn attempt<B: Backend, S: Statement<B>>(
+    db: &Db<B>,
+    connection: &mut Pooled<B>,
+    shape: &Shape<B>,
+    more: &Effect,
+    statement: S,
+) -> Attempt<S, S::Answer> {
     let edition = db.0.keeper.edition();
     let elsewhere = connection.tainted || matches!(more, Effect::Everything { .. });
-    let expectation = expectation(db, shape, statement.binds(), elsewhere);
-    let Expectation { slots, unlearnt, learning } = expectation;
+    let Expectation { slots, unlearnt, learning } =
+        expectation(db, shape, statement.binds(), elsewhere);
     let changed = slots.iter().chain(more.slots()).copied();
     db.0.causes.remember(shape.cause(), &shape.sql);
     db.0.causes.note(shape.cause(), changed.clone());
@@ -142,9 +169,14 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
     let own = effect(db, shape);
     let is_undone = B::FAILED_IS_UNDONE
         && statement.binds().is_some()
-        && more == Effect::Nothing
+        && *more == Effect::Nothing
         && matches!(own, Effect::Slots(_));
     let changes_schema = own.changes_schema() || more.changes_schema();
+    // In a transaction, which tests leave open, an error undoes more than the statement.
+    let again = match &learning {
+        Some(_) if is_undone && !connection.in_transaction() => statement.again(),
+        _ => None,
+    };
     db.0.counters.count_statement();
     let learn = Learn { learning: learning.as_deref(), stamps: &db.0.stamps, number: false };
     let run = statement.run(connection.start(), learn);
@@ -155,7 +187,7 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
             let trace = connection.trace(None);
             db.0.lose(Lost { mark: Some(mark), trace, edition, changes_schema, tell: None });
             let error = unable_to_send("the server has not answered in time".to_owned());
-            return Err(outcome_unknown(&error));
+            return Attempt::Ended(Err(outcome_unknown(&error)));
         }
     };
     let (answer, learnt) = match ran {
@@ -170,15 +202,28 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
         (Ok(_), Some(learnt)) => Ended::Learnt(learnt),
         (Ok(_), None) => Ended::Done,
     };
-    // It may have failed because it returned what the caller had not asked for: a column that is not
-    // there any more, or may not be read.
-    let suspects_catalog = learning.is_some()
-        && matches!(answer, Err(DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)));
+    let suspects_catalog = learning.is_some() && answer.as_ref().is_err_and(may_be_of_the_catalog);
     let is_settled = settle(&db.0, connection, edition, mark, changes_schema, ended).await;
-    if is_settled && suspects_catalog {
-        connection.check_catalog(&db.0.keeper).await;
+    if !is_settled {
+        return Attempt::Ended(answer.map_err(|error| outcome_unknown(&error)));
     }
-    answer.map_err(|error| if is_settled { error } else { outcome_unknown(&error) })
+    if suspects_catalog && !connection.in_transaction() {
+        connection.check_catalog(&db.0.keeper).await;
+        if let Some(again) = again {
+            let now = expectation(db, shape, again.binds(), connection.tainted).learning;
+            if now.as_deref().map(Learning::sql) != learning.as_deref().map(Learning::sql) {
+                tracing::debug!("a write was refused for what it was asked besides; once more");
+                return Attempt::AskedForTooMuch(again);
+            }
+        }
+    }
+    Attempt::Ended(answer)
+}
+
+/// Whether a write that learns may have failed because it returned what the caller had not asked for: a
+/// column that is not there any more, or may not be read.
+pub(crate) fn may_be_of_the_catalog(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::Unknown, _))
 }
 
 /// How a write ended, as far as its answer tells.

@@ -128,6 +128,7 @@ impl<B: Backend> Connection<B> {
         if !self.in_frame() {
             self.begun_under = self.db.0.keeper.edition();
             (self.number, self.told) = (None, None);
+            self.suspects_catalog = false;
         }
         self.frames().begin();
         self.sync_frames();

@@ -85,6 +85,10 @@ impl Internals for Pg {
     }
 
     #[inline]
+    fn binds_again(binds: &Self::Binds) -> Option<Self::Binds> {
+        Some(binds.clone())
+    }
+
     fn bind_value(binds: &Self::Binds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
         let (oid, bytes) = binds.value(index)?;
         values::scalar(oid, bytes, kind)

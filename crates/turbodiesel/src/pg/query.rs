@@ -14,6 +14,7 @@ use diesel::{
 use turbodiesel_core::IdentityBuilder;
 
 /// Bind values as the bytes that go to the server.
+#[derive(Clone)]
 pub struct PgBinds {
     values: Vec<Option<Vec<u8>>>,
     metadata: Vec<PgTypeMetadata>,
@@ -38,6 +39,7 @@ const LONGEST_SPARE: usize = 64;
 /// their elements. No connection is at hand then, so binds are collected with stand-ins, twice and
 /// with different ones: where both runs differ, an OID stands. The executing connection's lookup
 /// fills in the real ones.
+#[derive(Clone)]
 struct CustomTypes {
     types: Vec<CustomType>,
     /// Stand-ins inside the bytes of a bind.
@@ -50,6 +52,7 @@ struct CustomType {
     name: String,
 }
 
+#[derive(Clone, Copy)]
 struct Embedded {
     bind: usize,
     offset: usize,

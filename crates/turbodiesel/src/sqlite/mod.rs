@@ -148,6 +148,11 @@ impl Internals for Sqlite {
         Ok(SqliteBinds { data: collector.moveable(), debug: debug.into() })
     }
 
+    fn binds_again(_binds: &SqliteBinds) -> Option<SqliteBinds> {
+        // Diesel keeps them to itself.
+        None
+    }
+
     fn bind_value(binds: &SqliteBinds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
         values::bind(&binds.debug, index, kind)
     }
