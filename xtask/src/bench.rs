@@ -34,7 +34,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let server = servers::postgres()?;
+    let server = servers::postgres(None)?;
     let mut step =
         shell::cargo(["run", "--profile", "production", "--package", "turbodiesel-bench", "--"])
             .env(POSTGRES_VARIABLE, &server.url())

@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (ours, passed): (Vec<_>, Vec<_>) =
         options.options.iter().cloned().partition(|option| option == "--postgres");
     let server =
-        if options.postgres || !ours.is_empty() { Some(servers::postgres()?) } else { None };
+        if options.postgres || !ours.is_empty() { Some(servers::postgres(None)?) } else { None };
 
     let mut step = shell::cargo(["run", "--release", "--package", "turbodiesel-demo", "--"])
         .mend("`cargo xtask demo -- --help` lists the options of the demo");

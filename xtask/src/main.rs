@@ -4,8 +4,8 @@
 //! same. A task prints each command before it runs it, and a task that fails names the command that
 //! mends it. Private servers and child processes end with the task, also on Ctrl-C.
 //!
-//! Modules, in reading order: `shell` runs commands, `servers` starts PostgreSQL, and each task has
-//! a module of its own name.
+//! Modules, in reading order: `shell` runs commands, `servers` starts PostgreSQL, `newest` fetches its
+//! newest version, and each task has a module of its own name.
 
 #![allow(clippy::disallowed_methods, reason = "tasks measure wall-clock time for people")]
 
@@ -16,6 +16,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod newest;
 mod servers;
 mod services;
 mod shell;
@@ -41,6 +42,7 @@ Examples:
   cargo xtask demo --postgres --seed 7   the demo on a private PostgreSQL
   cargo xtask test                       all tests
   cargo xtask test -p turbodiesel-sql    the tests of one crate
+  cargo xtask test --postgres-bin DIR    on a PostgreSQL of your choice
   cargo xtask check --fast               the inner loop before a commit
   cargo xtask bench hit --quick          one suite, roughly"
 )]
@@ -59,7 +61,8 @@ enum Task {
     /// Every test of the workspace on private servers, doctests included (some minutes)
     ///
     /// All crates, all features. One private PostgreSQL serves all tests, each of which makes
-    /// databases of its own.
+    /// databases of its own. Those that depend on what PostgreSQL 18 tells of a write are run on that
+    /// one too: it is fetched into `target/` with npm, or why it cannot be is printed.
     Test(test::Options),
     /// The benchmarks, contenders interleaved, on a private PostgreSQL (some minutes)
     ///

@@ -1,6 +1,6 @@
 //! The PostgreSQL server that a task works on.
 
-use std::env;
+use std::{env, path::Path};
 
 use anyhow::Result;
 use turbodiesel_testkit::{Error, Postgres, PostgresOptions, install_postgres};
@@ -24,6 +24,14 @@ impl Server {
         }
     }
 
+    /// The major version of a private server.
+    pub(crate) fn major_version(&self) -> Option<u32> {
+        match self {
+            Self::Named(_) => None,
+            Self::Private(server) => server.version().split('.').next()?.parse().ok(),
+        }
+    }
+
     /// The server in words.
     pub(crate) fn label(&self) -> String {
         match self {
@@ -33,23 +41,32 @@ impl Server {
     }
 }
 
-/// The server that `DATABASE_URL` names, else a private one.
-pub(crate) fn postgres() -> Result<Server> {
+/// A private server of the programs that somebody asked for, else the one that `DATABASE_URL` names,
+/// else a private one.
+pub(crate) fn postgres(programs: Option<&Path>) -> Result<Server> {
     match env::var("DATABASE_URL") {
         // The variable may also name a SQLite file, which is not meant here.
-        Ok(url) if url.starts_with("postgres") => {
+        Ok(url) if url.starts_with("postgres") && programs.is_none() => {
             eprintln!("using the PostgreSQL server of DATABASE_URL");
             Ok(Server::Named(url))
         }
-        _ => private_postgres(&PostgresOptions::default()).map(Server::Private),
+        _ => {
+            let programs = programs.map(Path::to_owned);
+            private_postgres(&PostgresOptions { programs, ..PostgresOptions::default() })
+                .map(Server::Private)
+        }
     }
 }
 
 /// A private server. PostgreSQL is installed if it is missing and this user may install packages.
 pub(crate) fn private_postgres(options: &PostgresOptions) -> Result<Postgres> {
     let server = match start(options) {
-        // Somebody who set PG_BIN wants those programs and no others.
-        Err(error) if error.is_not_installed() && env::var_os("PG_BIN").is_none() => {
+        // Somebody who names programs wants those and no others.
+        Err(error)
+            if error.is_not_installed()
+                && options.programs.is_none()
+                && env::var_os("PG_BIN").is_none() =>
+        {
             install()?;
             start(options)?
         }

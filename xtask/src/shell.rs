@@ -46,6 +46,11 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
     Step::new("cargo", arguments)
 }
 
+/// Another program.
+pub(crate) fn program(name: &str) -> Step {
+    Step::new(name, [""; 0])
+}
+
 impl Step {
     fn new<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> Self {
         let mut command = Command::new(program);

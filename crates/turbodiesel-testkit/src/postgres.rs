@@ -48,6 +48,9 @@ pub struct PostgresOptions {
     /// Replaces `pg_hba.conf`. Defaults to trust over the socket and a password over TCP. Keep the
     /// line `local all all trust` for `create_database`.
     pub hba: Option<String>,
+    /// The folder of the programs `initdb` and `postgres`, for a version of one's choice. As root it must
+    /// be open to the user `nobody`. Defaults to `PG_BIN`, then `PATH`, then the distribution's newest.
+    pub programs: Option<PathBuf>,
 }
 
 /// The certificate that a private server shows to its clients, both parts in PEM.
@@ -87,7 +90,7 @@ impl Postgres {
     ///
     /// As for [`Postgres::start`]; a setting that PostgreSQL refuses is [`Error::is_server`].
     pub fn with(options: PostgresOptions) -> Result<Self, Error> {
-        let programs = programs::find()?;
+        let programs = programs::find(options.programs.as_deref())?;
         let version = programs::version(&programs)?;
         if !options.tcp {
             return Self::launch(&programs, version, &options, DEFAULT_PORT);

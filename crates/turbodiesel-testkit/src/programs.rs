@@ -100,30 +100,34 @@ pub fn install_postgres(mut announce: impl FnMut(&str)) -> Result<(), Error> {
         };
     }
     if complaint.is_empty() {
-        return find().map(|_| ());
+        return find(None).map(|_| ());
     }
     Err(Error::not_installed(format!("{}\n{complaint}", missing_message())))
 }
 
-/// The folder that holds `initdb` and `postgres`: `$PG_BIN`, then `PATH`, then the distribution's
-/// folders, of which the highest version wins.
-pub(crate) fn find() -> Result<PathBuf, Error> {
+/// The folder that holds `initdb` and `postgres`: the one that was asked for, else `$PG_BIN`, then
+/// `PATH`, then the distribution's folders, of which the highest version wins.
+pub(crate) fn find(wanted: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(folder) = wanted {
+        return named(folder, "the folder that was asked for", "correct it");
+    }
     if let Some(folder) = env::var_os("PG_BIN") {
-        let folder = PathBuf::from(folder);
-        return if has_programs(&folder) {
-            Ok(folder)
-        } else {
-            Err(Error::not_installed(format!(
-                "PG_BIN is {}, which has no initdb and postgres; unset it or correct it",
-                folder.display()
-            )))
-        };
+        return named(Path::new(&folder), "PG_BIN", "unset it or correct it");
     }
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .find(|folder| has_programs(folder))
         .or_else(newest_versioned)
         .ok_or_else(|| Error::not_installed(missing_message()))
+}
+
+/// A folder that somebody has named, if the programs are there.
+fn named(folder: &Path, by: &str, mend: &str) -> Result<PathBuf, Error> {
+    if has_programs(folder) {
+        return Ok(folder.to_owned());
+    }
+    let folder = folder.display();
+    Err(Error::not_installed(format!("{by} is {folder}, which has no initdb and postgres; {mend}")))
 }
 
 /// The version of the programs in a folder, such as `15.14`.

@@ -93,6 +93,14 @@ fn a_setting_that_postgresql_refuses_is_reported_with_its_log() {
 }
 
 #[test]
+fn programs_that_are_asked_for_must_be_there() {
+    let options = PostgresOptions { programs: Some("/nowhere".into()), ..Default::default() };
+    let error = Postgres::with(options).unwrap_err();
+    assert!(error.is_not_installed());
+    assert!(error.to_string().contains("/nowhere"), "{error}");
+}
+
+#[test]
 fn tcp_needs_the_password() {
     let server = Postgres::with(PostgresOptions { tcp: true, ..Default::default() }).unwrap();
     let database = server.create_database().unwrap();
