@@ -10,7 +10,7 @@ use std::{pin::Pin, time::Duration};
 use diesel::{prelude::*, result::Error, sql_types::Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
-use turbodiesel::{Db, Outcome};
+use turbodiesel::{Db, Outcome, Tier};
 use turbodiesel_testkit::Database;
 
 use crate::support::{ann, ask, compare, open_with, users};
@@ -75,11 +75,24 @@ impl Stage {
         point: i64,
         future: &mut Pin<Box<F>>,
     ) {
-        let held = diesel::dsl::sql::<diesel::sql_types::Bool>(&format!(
-            "SELECT EXISTS (SELECT FROM pg_locks
-             WHERE locktype = 'advisory' AND objid = {point} AND NOT granted
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
-        ));
+        self.until(
+            &format!(
+                "EXISTS (SELECT FROM pg_locks
+                 WHERE locktype = 'advisory' AND objid = {point} AND NOT granted
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+            ),
+            future,
+        )
+        .await;
+    }
+
+    /// Polls a future, which must not complete, until a condition of the server is met.
+    async fn until<F: Future<Output: std::fmt::Debug>>(
+        &mut self,
+        condition: &str,
+        future: &mut Pin<Box<F>>,
+    ) {
+        let held = diesel::dsl::sql::<diesel::sql_types::Bool>(&format!("SELECT {condition}"));
         let waiting = async {
             while !held.clone().get_result::<bool>(&mut self.observer).await.unwrap() {
                 tokio::task::yield_now().await;
@@ -87,8 +100,8 @@ impl Stage {
         };
         let waiting = tokio::time::timeout(Duration::from_secs(20), waiting);
         tokio::select! {
-            output = future => panic!("it was not held at {point}: {output:?}"),
-            waited = waiting => assert!(waited.is_ok(), "it never came to {point}"),
+            output = future => panic!("it was not held: {output:?}; {condition}"),
+            waited = waiting => assert!(waited.is_ok(), "never: {condition}"),
         }
     }
 }
@@ -373,4 +386,33 @@ async fn a_write_that_is_held_is_seen_as_soon_as_it_lands() {
     tokio::time::timeout(Duration::from_secs(20), landed).await.unwrap();
     assert_eq!(ann(&stage.db).await.0, "Eve");
     assert_eq!(ann(&stage.db).await.0, "Eve");
+}
+
+/// Between its commit and its acknowledgement nobody can tell who has read more, but for a write that
+/// has marked what it touches. One that is yet to learn it says so before it is sent; and of two reads
+/// that overlap meanwhile, neither is kept.
+#[tokio::test]
+async fn reads_that_overlap_beside_a_write_that_is_to_learn() {
+    let mut stage = Stage::new().await;
+    let [mut one, mut other] =
+        [stage.db.connection().await.unwrap(), stage.db.connection().await.unwrap()];
+    // By a key that the write neither names nor sets.
+    let team = || users::table.filter(users::team.eq(1)).count();
+    stage.holder.batch_execute("BEGIN; SELECT FROM users WHERE id = 1 FOR UPDATE").await.unwrap();
+    let mut write = rename(&stage.db, "Eve");
+    let waits = "EXISTS (SELECT FROM pg_stat_activity
+                         WHERE wait_event_type = 'Lock' AND datname = current_database())";
+    stage.until(waits, &mut write).await;
+    let mut first = Box::pin(team().get_result::<i64>(&mut one));
+    assert!((&mut first).now_or_never().is_none(), "it has begun");
+    assert_eq!(team().get_result::<i64>(&mut other).await, Ok(2));
+    assert_eq!(first.await, Ok(2));
+    for outcome in [Outcome::Miss, Outcome::Hit(Tier::L2)] {
+        assert_eq!(team().get_result::<i64>(&mut one).await, Ok(2));
+        assert_eq!(one.outcome(), Some(outcome), "the first of these overlaps no other");
+    }
+    stage.holder.batch_execute("COMMIT").await.unwrap();
+    write.await.unwrap();
+    assert_eq!(team().get_result::<i64>(&mut one).await, Ok(2));
+    assert_eq!(one.outcome(), Some(Outcome::Miss), "the write has touched the team");
 }

@@ -16,10 +16,10 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::{prelude::*, sql_types::Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use turbodiesel::{Connection, Db, ManualClock, Outcome, is_outcome_unknown};
+use turbodiesel::{CommitOutcome, Connection, Db, ManualClock, Outcome, is_outcome_unknown};
 use turbodiesel_testkit::Database;
 
-use self::proxy::Proxy;
+use self::proxy::{Fault, Proxy};
 use crate::support::{self, ann, users};
 
 /// The time after which a write must have ended, if the statement timeout could end it.
@@ -113,6 +113,29 @@ impl Scene {
     async fn lock_commits(&mut self) {
         let lock = "BEGIN; SELECT pg_advisory_xact_lock(7)";
         self.holder.batch_execute(lock).await.unwrap();
+    }
+
+    /// With `COMMITS_WAIT`, renames Ann to Eve in a transaction whose `COMMIT` waits at the server, and
+    /// whose connection is cut meanwhile.
+    async fn lose_a_waiting_commit(&mut self, connection: &mut Connection) {
+        self.lock_commits().await;
+        self.proxy.plan(Fault::Cut, "COMMIT");
+        assert_unknown(rename(connection, "Eve").await);
+        self.until(WAITING).await;
+    }
+
+    /// Asserts that what is lost is not forgotten, however often the server says that it is at work;
+    /// and lets it go on.
+    async fn assert_waited_for(&mut self, name: &str) {
+        self.until_asked().await;
+        self.assert_not_kept(name).await;
+        self.unlock().await;
+    }
+
+    /// Asserts that the transaction of a connection turns out to have been committed, and is served.
+    async fn assert_committed(&mut self, connection: &Connection, name: &str) {
+        assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
+        self.assert_kept(name).await;
     }
 
     async fn unlock(&mut self) {

@@ -62,33 +62,23 @@ async fn a_commit_that_arrives_late_is_waited_for() {
     assert_eq!(connection.commit_outcome(), Some(CommitOutcome::Unknown));
     scene.assert_not_kept("Ann").await;
     release.send(()).unwrap();
-    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
-    scene.assert_kept("Eve").await;
+    scene.assert_committed(&connection, "Eve").await;
 }
 
 /// Nor is it cancelled: nobody waits for its answer, but whoever sent it wants it to happen.
 async fn a_commit_that_lands_late_is_waited_for() {
     let mut scene = scene(COMMITS_WAIT).await;
     let mut connection = scene.db.connection().await.unwrap();
-    scene.lock_commits().await;
-    scene.proxy.plan(Fault::Cut, "COMMIT");
-    assert_unknown(rename(&mut connection, "Eve").await);
-    scene.until(WAITING).await;
+    scene.lose_a_waiting_commit(&mut connection).await;
     scene.assert_not_kept("Ann").await;
-    scene.until_asked().await;
-    scene.assert_not_kept("Ann").await;
-    scene.unlock().await;
-    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
-    scene.assert_kept("Eve").await;
+    scene.assert_waited_for("Ann").await;
+    scene.assert_committed(&connection, "Eve").await;
 }
 
 async fn a_commit_that_somebody_cancels_is_found_aborted() {
     let mut scene = scene(COMMITS_WAIT).await;
     let mut connection = scene.db.connection().await.unwrap();
-    scene.lock_commits().await;
-    scene.proxy.plan(Fault::Cut, "COMMIT");
-    assert_unknown(rename(&mut connection, "Eve").await);
-    scene.until(WAITING).await;
+    scene.lose_a_waiting_commit(&mut connection).await;
     scene.cancel("query LIKE '%COMMIT'").await;
     assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Aborted));
     scene.assert_kept("Ann").await;
@@ -174,17 +164,11 @@ async fn a_pool_that_is_used_up_does_not_keep_the_outcome_from_being_found() {
 async fn a_commit_that_outlives_its_time_is_waited_for() {
     let mut scene = scene(COMMITS_WAIT).await;
     let mut connection = scene.db.connection().await.unwrap();
-    scene.lock_commits().await;
-    scene.proxy.plan(Fault::Cut, "COMMIT");
-    assert_unknown(rename(&mut connection, "Eve").await);
-    scene.until(WAITING).await;
+    scene.lose_a_waiting_commit(&mut connection).await;
     scene.clock.advance(LIFETIME * 2);
-    scene.until_asked().await;
-    scene.assert_not_kept("Ann").await;
     assert_eq!(connection.commit_outcome(), Some(CommitOutcome::Unknown));
-    scene.unlock().await;
-    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
-    scene.assert_kept("Eve").await;
+    scene.assert_waited_for("Ann").await;
+    scene.assert_committed(&connection, "Eve").await;
 }
 
 /// The server's process is idle in the transaction, as it would be if the `COMMIT` were lost and the

@@ -4,7 +4,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use tokio::runtime::{Builder, Runtime};
 use turbodiesel::CommitOutcome;
 
-use super::{COMMITS_WAIT, LIFETIME, WAITING, assert_unknown, proxy::Fault, rename, scene};
+use super::{COMMITS_WAIT, LIFETIME, WAITING, rename, scene};
 use crate::support::ann;
 
 #[test]
@@ -48,17 +48,17 @@ fn assert_marked_after(runtime: Runtime, when: When) {
         let url = scene.database.url().to_owned();
         let holder = elsewhere.spawn(async move { AsyncPgConnection::establish(&url).await });
         scene.holder = holder.await.unwrap().unwrap();
-        scene.lock_commits().await;
         let mut connection = scene.db.connection().await.unwrap();
         match when {
-            When::Committing => tokio::select! {
-                _ = rename(&mut connection, "Eve") => panic!("it waits for the lock"),
-                () = scene.until(WAITING) => {}
-            },
+            When::Committing => {
+                scene.lock_commits().await;
+                tokio::select! {
+                    _ = rename(&mut connection, "Eve") => panic!("it waits for the lock"),
+                    () = scene.until(WAITING) => {}
+                }
+            }
             When::Asking => {
-                scene.proxy.plan(Fault::Cut, "COMMIT");
-                assert_unknown(rename(&mut connection, "Eve").await);
-                scene.until(WAITING).await;
+                scene.lose_a_waiting_commit(&mut connection).await;
                 scene.until_asked().await;
             }
         }

@@ -28,24 +28,16 @@ async fn a_role_without_privileges_learns_its_own_outcomes() {
     let database = server.create_database().unwrap();
     let mut scene = scene_in(database, Some("clerk"), &format!("{clerk}{COMMITS_WAIT}")).await;
     let mut connection = scene.db.connection().await.unwrap();
-    scene.lock_commits().await;
-    scene.proxy.plan(Fault::Cut, "COMMIT");
-    assert_unknown(rename(&mut connection, "Eve").await);
-    scene.until(WAITING).await;
-    scene.until_asked().await;
-    scene.assert_not_kept("Ann").await;
-    scene.unlock().await;
-    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
-    scene.assert_kept("Eve").await;
+    scene.lose_a_waiting_commit(&mut connection).await;
+    scene.assert_waited_for("Ann").await;
+    scene.assert_committed(&connection, "Eve").await;
 
     // By its process alone, as there is no number.
     scene.lock_row().await;
     scene.proxy.plan(Fault::Cut, "Fay");
     assert_unknown(set_name(&mut connection, "Fay").await);
     scene.until(WAITING).await;
-    scene.until_asked().await;
-    scene.assert_not_kept("Eve").await;
-    scene.unlock().await;
+    scene.assert_waited_for("Eve").await;
     scene.until_kept("Fay").await;
 }
 
@@ -97,8 +89,7 @@ async fn a_commit_that_waits_for_a_replica_is_not_cancelled() {
     assert!(scene.is(&waits).await);
     // Whoever cancels it knowingly gets what they want.
     scene.cancel(WAITS).await;
-    assert_eq!(connection.settled_outcome().await, Some(CommitOutcome::Committed));
-    scene.assert_kept("Eve").await;
+    scene.assert_committed(&connection, "Eve").await;
 }
 
 /// What was not flushed is lost in a crash, and the number of the transaction is given out again.

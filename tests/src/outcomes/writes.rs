@@ -23,9 +23,7 @@ async fn a_write_that_lands_late_is_waited_for() {
     assert_unknown(update.execute(&mut &scene.db).await);
     scene.until(WAITING).await;
     scene.assert_not_kept("Ann").await;
-    scene.until_asked().await;
-    scene.assert_not_kept("Ann").await;
-    scene.unlock().await;
+    scene.assert_waited_for("Ann").await;
     scene.until_kept("Eve").await;
 }
 
@@ -59,9 +57,7 @@ async fn a_write_that_outlives_its_time_is_waited_for() {
     assert_unknown(set_name(&mut connection, "Eve").await);
     scene.until(WAITING).await;
     scene.clock.advance(LIFETIME * 2);
-    scene.until_asked().await;
-    scene.assert_not_kept("Ann").await;
-    scene.unlock().await;
+    scene.assert_waited_for("Ann").await;
     scene.until_kept("Eve").await;
 }
 
@@ -88,9 +84,7 @@ async fn a_pipelined_write_that_lands_late_is_waited_for() {
     let update = diesel::update(users::table.find(1)).set(users::name.eq("Eve"));
     assert_unknown(update.execute(&mut &connection).await);
     scene.until(WAITING).await;
-    scene.until_asked().await;
-    scene.assert_not_kept("Ann").await;
-    scene.unlock().await;
+    scene.assert_waited_for("Ann").await;
     scene.until_kept("Eve").await;
 }
 

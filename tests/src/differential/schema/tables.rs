@@ -50,13 +50,7 @@ impl Maker<'_> {
         }
         self.create(&table, foreign.as_deref(), partitioned);
         self.indexes(&mut table, partitioned);
-        self.schema.relations.push(Relation {
-            name: name.clone(),
-            columns: table.columns.clone(),
-            key,
-            table: Some(index),
-            writable: true,
-        });
+        self.shows(name.clone(), &table, index);
         if partitioned {
             self.partitions(&table, index);
             table.plain = false;
@@ -187,6 +181,17 @@ impl Maker<'_> {
         }
     }
 
+    /// Notes a name under which rows of a table are read and written.
+    fn shows(&mut self, name: String, table: &Table, index: usize) {
+        self.schema.relations.push(Relation {
+            name,
+            columns: table.columns.clone(),
+            key: table.key,
+            table: Some(index),
+            writable: true,
+        });
+    }
+
     /// Partitions, which are read and written directly too.
     fn partitions(&mut self, table: &Table, index: usize) {
         let made = self.schema.statements.last().cloned().unwrap_or_default();
@@ -202,13 +207,7 @@ impl Maker<'_> {
                 false => format!("FOR VALUES {bounds}"),
             };
             self.add(format!("CREATE TABLE {name} PARTITION OF {} {bounds}", table.name));
-            self.schema.relations.push(Relation {
-                name,
-                columns: table.columns.clone(),
-                key: table.key,
-                table: Some(index),
-                writable: true,
-            });
+            self.shows(name, table, index);
         }
     }
 
@@ -216,12 +215,6 @@ impl Maker<'_> {
     fn child(&mut self, table: &Table, index: usize) {
         let name = format!("{}_child", table.name);
         self.add(format!("CREATE TABLE {name} (extra int) INHERITS ({})", table.name));
-        self.schema.relations.push(Relation {
-            name,
-            columns: table.columns.clone(),
-            key: table.key,
-            table: Some(index),
-            writable: true,
-        });
+        self.shows(name, table, index);
     }
 }
