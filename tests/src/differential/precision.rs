@@ -45,6 +45,9 @@ fn rate(kept: usize, all: usize) -> f64 {
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("what survives is not measured");
+        }
         write!(f, "{:.1} % of what was not touched survived", self.rate() * 100.0)?;
         for (class, (kept, all)) in &self.0 {
             write!(f, "; {class:?}: {kept} of {all}, {:.1} %", rate(*kept, *all) * 100.0)?;
