@@ -254,12 +254,14 @@ async fn operators_of_the_system() {
     for read in [
         "SELECT (name ~<~ 'B')::text AS answer FROM users WHERE id = 1",
         "SELECT (int4range(id, 5) -|- int4range(5, 7))::text AS answer FROM users WHERE id = 1",
-        "SELECT (id OPERATOR(pg_catalog.+) 1)::text AS answer FROM users WHERE id = 1",
-        "SELECT name AS answer FROM users ORDER BY id USING > LIMIT 1",
     ] {
         let outcome = assert_leaves_alone(&db, read).await;
         assert!(matches!(outcome, Outcome::Hit(_)), "{read}: {outcome}");
     }
+    // That of times and intervals, of the same name, depends on the session's time zone.
+    let read = "SELECT (id OPERATOR(pg_catalog.+) 1)::text AS answer FROM users WHERE id = 1";
+    let outcome = assert_leaves_alone(&db, read).await;
+    assert_eq!(outcome, Outcome::Bypass(Bypass::StableFunction));
 }
 
 /// Those of a real extension: similarity depends on a setting of the session, distance does not.
