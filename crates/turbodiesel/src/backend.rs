@@ -41,6 +41,17 @@ use crate::{
 )]
 pub trait Backend: diesel::backend::Backend<QueryBuilder: Default> + Default + Internals {}
 
+/// Under what a connection keeps a statement prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepare {
+    /// It does not.
+    Never,
+    /// Its text and the types of its binds.
+    ByText,
+    /// The type of the query whose binds it has. The text must be that query's.
+    ByType,
+}
+
 /// The sealed half of [`Backend`]: reachable in bounds, not by name.
 pub trait Internals: diesel::backend::Backend + Sized + 'static {
     /// The diesel-async connection underneath.
@@ -86,7 +97,7 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     /// Collects the binds of a query and appends them to its identity.
     fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
     where
-        Q: QueryFragment<Self> + ?Sized;
+        Q: QueryFragment<Self> + QueryId + ?Sized;
 
     /// The same binds once more, where they can be had.
     fn binds_again(binds: &Self::Binds) -> Option<Self::Binds>;
@@ -113,7 +124,7 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
     fn hide_columns(row: &mut Self::Row, hidden: usize);
 
     /// Joins SQL and binds to a statement; `prepare` keeps it prepared on its connection.
-    fn owned_query(sql: Arc<str>, prepare: bool, binds: Self::Binds) -> Self::OwnedQuery;
+    fn owned_query(sql: Arc<str>, prepare: Prepare, binds: Self::Binds) -> Self::OwnedQuery;
 
     /// Loads rows as they come.
     fn load_live(

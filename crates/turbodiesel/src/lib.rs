@@ -83,7 +83,7 @@ pub use self::sqlite::{SqliteField, SqliteRow};
 pub mod stub {
     //! What a backend of the benchmarks must implement.
     pub use crate::{
-        backend::{Internals, Loaded},
+        backend::{Internals, Loaded, Prepare},
         catalog::{Catalog, PinType, Relation, RelationKind, Signature, Volatility},
     };
 

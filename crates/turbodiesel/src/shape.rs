@@ -20,7 +20,7 @@ use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, Ide
 use turbodiesel_sql::{Kind, Plan, plan};
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Prepare},
     catalog::{Catalog, Volatility, WriteClosure},
     causes::Cause,
     config::Settings,
@@ -198,7 +198,7 @@ fn resolve(
 pub(crate) struct Captured<B: Backend> {
     pub(crate) shape: Arc<Shape<B>>,
     pub(crate) identity: Identity,
-    prepare: bool,
+    prepare: Prepare,
     binds: B::Binds,
 }
 
@@ -234,7 +234,12 @@ impl<B: Backend> Captured<B> {
 
     /// The statement, which also returns what is to be learnt from it.
     pub(crate) fn into_telling_query(self, learning: &Learning) -> B::OwnedQuery {
-        B::owned_query(Arc::clone(learning.sql()), self.prepare, self.binds)
+        let prepare = match self.prepare {
+            Prepare::Never => Prepare::Never,
+            // The text is not that of the type any more.
+            Prepare::ByText | Prepare::ByType => Prepare::ByText,
+        };
+        B::owned_query(Arc::clone(learning.sql()), prepare, self.binds)
     }
 }
 
@@ -293,7 +298,8 @@ impl<B: Backend> Shapes<B> {
     {
         let backend = B::default();
         let safe = query.is_safe_to_cache_prepared(&backend)?;
-        let shape = match Q::query_id().filter(|_| safe) {
+        let id = Q::query_id().filter(|_| safe);
+        let shape = match id {
             Some(id) => match self.by_type.get(&id) {
                 Some(shape) => shape,
                 None => {
@@ -311,7 +317,11 @@ impl<B: Backend> Shapes<B> {
         let fingerprint = self.key.fingerprint(identity.as_bytes());
         Ok(Captured {
             identity: Identity { fingerprint, bytes: identity.into_bytes() },
-            prepare: safe && shape.prepared.is_some(),
+            prepare: match id {
+                _ if !safe || shape.prepared.is_none() => Prepare::Never,
+                Some(_) => Prepare::ByType,
+                None => Prepare::ByText,
+            },
             shape,
             binds,
         })

@@ -13,7 +13,7 @@ use diesel_async::AsyncConnectionCore;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use turbodiesel::{
     Backend, Error, TableName,
-    stub::{Catalog, Internals, Loaded, PinType, Relation, Signature},
+    stub::{Catalog, Internals, Loaded, PinType, Prepare, Relation, Signature},
 };
 use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, Weigh};
 use turbodiesel_sql::Dialect;
@@ -120,7 +120,7 @@ impl Internals for Stub {
 
     fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<StubBinds>
     where
-        Q: QueryFragment<Stub> + ?Sized,
+        Q: QueryFragment<Stub> + QueryId + ?Sized,
     {
         let mut collector = RawBytesBindCollector::<Stub>::new();
         query.collect_binds(&mut collector, &mut (), &Stub)?;
@@ -133,6 +133,10 @@ impl Internals for Stub {
             }
         }
         Ok(binds)
+    }
+
+    fn binds_again(_binds: &StubBinds) -> Option<StubBinds> {
+        None
     }
 
     fn bind_value(_binds: &StubBinds, _index: usize, _kind: PinType) -> Option<PinRef<'_>> {
@@ -155,8 +159,8 @@ impl Internals for Stub {
 
     fn hide_columns(_row: &mut ServedRow, _hidden: usize) {}
 
-    fn owned_query(sql: Arc<str>, prepare: bool, binds: StubBinds) -> StubQuery {
-        StubQuery { sql, prepare, binds }
+    fn owned_query(sql: Arc<str>, prepare: Prepare, binds: StubBinds) -> StubQuery {
+        StubQuery { sql, prepare: prepare != Prepare::Never, binds }
     }
 
     async fn load_live(

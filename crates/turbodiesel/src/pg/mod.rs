@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use diesel::{
     QueryResult,
     pg::Pg,
-    query_builder::QueryFragment,
+    query_builder::{QueryFragment, QueryId},
     result::{DatabaseErrorKind, Error as DieselError},
     row::{Field, Row},
 };
@@ -30,7 +30,7 @@ pub use self::{
     transaction_builder::TransactionBuilder,
 };
 use crate::{
-    backend::{Backend, Internals, Loaded, NotCommitted},
+    backend::{Backend, Internals, Loaded, NotCommitted, Prepare},
     catalog::{Catalog, PinType, Signature},
     error::Error,
     settle::{Fate, Trace},
@@ -79,16 +79,16 @@ impl Internals for Pg {
     #[inline]
     fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
     where
-        Q: QueryFragment<Pg> + ?Sized,
+        Q: QueryFragment<Pg> + QueryId + ?Sized,
     {
         query::PgBinds::collect(query, identity)
     }
 
-    #[inline]
     fn binds_again(binds: &Self::Binds) -> Option<Self::Binds> {
         Some(binds.clone())
     }
 
+    #[inline]
     fn bind_value(binds: &Self::Binds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
         let (oid, bytes) = binds.value(index)?;
         values::scalar(oid, bytes, kind)
@@ -118,7 +118,7 @@ impl Internals for Pg {
         row.hide(hidden);
     }
 
-    fn owned_query(sql: Arc<str>, prepare: bool, binds: Self::Binds) -> Self::OwnedQuery {
+    fn owned_query(sql: Arc<str>, prepare: Prepare, binds: Self::Binds) -> Self::OwnedQuery {
         query::PgQuery::new(sql, prepare, binds)
     }
 
@@ -126,7 +126,7 @@ impl Internals for Pg {
         raw: &mut AsyncPgConnection,
         query: Self::OwnedQuery,
     ) -> QueryResult<BoxStream<'static, QueryResult<PgRow>>> {
-        let rows = AsyncConnectionCore::load(raw, query).await?;
+        let rows = query.load(raw).await?;
         Ok(rows.map_ok(PgRow::live).boxed())
     }
 
@@ -136,7 +136,7 @@ impl Internals for Pg {
         limit: usize,
         shared: &Self::Shared,
     ) -> QueryResult<Loaded<Pg>> {
-        let rows = AsyncConnectionCore::load(raw, query).await?;
+        let rows = query.load(raw).await?;
         rows::collect(rows, limit, shared).await
     }
 
@@ -165,7 +165,7 @@ impl Internals for Pg {
     ) -> (QueryResult<Vec<PgRow>>, Option<i64>) {
         let raw: &AsyncPgConnection = raw;
         let rows = async {
-            let rows = AsyncConnectionCore::load(&mut &*raw, query).await?;
+            let rows = query.load(raw).await?;
             rows.map_ok(PgRow::live).try_collect().await
         };
         transaction::with_number(raw, rows).await

@@ -50,8 +50,8 @@ impl Connection<Pg> {
         let shape = Arc::clone(&captured.shape);
         let query = captured.into_query();
         let rows: Vec<PgRow> = self
-            .write_pipelined(&shape, (edition, &effect), async |mut raw: &AsyncPgConnection| {
-                let rows = AsyncConnectionCore::load(&mut raw, query).await?;
+            .write_pipelined(&shape, (edition, &effect), async |raw: &AsyncPgConnection| {
+                let rows = query.load(raw).await?;
                 rows.map_ok(PgRow::live).try_collect().await
             })
             .await?;
@@ -68,8 +68,8 @@ impl Connection<Pg> {
         db.0.counters.count_statement();
         let shape = Arc::clone(&captured.shape);
         let identity = captured.identity.clone();
-        let mut raw: &AsyncPgConnection = self.shared()?;
-        let live = AsyncConnectionCore::load(&mut raw, captured.into_query()).await?;
+        let raw: &AsyncPgConnection = self.shared()?;
+        let live = captured.into_query().load(raw).await?;
         let lone = match lone {
             Ok(lone) => lone,
             Err(reason) => {

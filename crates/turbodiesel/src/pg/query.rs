@@ -1,6 +1,6 @@
 //! A captured PostgreSQL statement: its SQL and its binds, ready to be replayed on any connection.
 
-use std::{cell::Cell, fmt, mem, sync::Arc};
+use std::{cell::Cell, fmt, marker::PhantomData, mem, sync::Arc};
 
 use diesel::{
     QueryResult,
@@ -11,7 +11,13 @@ use diesel::{
     result::Error::SerializationError,
     sql_types::Untyped,
 };
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
+use futures_core::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use turbodiesel_core::IdentityBuilder;
+
+use super::rows::LiveRow;
+use crate::backend::Prepare;
 
 /// Bind values as the bytes that go to the server.
 #[derive(Clone)]
@@ -19,7 +25,14 @@ pub struct PgBinds {
     values: Vec<Option<Vec<u8>>>,
     metadata: Vec<PgTypeMetadata>,
     custom: Option<Box<CustomTypes>>,
+    /// Loads a statement as a query of the type that these are the binds of.
+    load: Load,
 }
+
+type Load = for<'c> fn(&'c AsyncPgConnection, PgQuery) -> LiveRows<'c>;
+
+/// What loading comes to.
+type LiveRows<'c> = BoxFuture<'c, QueryResult<BoxStream<'static, QueryResult<LiveRow>>>>;
 
 /// The vectors of binds that are not needed any more.
 type Spare = (Vec<Option<Vec<u8>>>, Vec<PgTypeMetadata>);
@@ -130,11 +143,12 @@ impl PgBinds {
     /// a connection knows the OID by schema and name; then the bytes.
     pub(super) fn collect<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self>
     where
-        Q: QueryFragment<Pg> + ?Sized,
+        Q: QueryFragment<Pg> + QueryId + ?Sized,
     {
         let (collected, types) = run(query, FIRST_RUN)?;
-        let mut binds =
-            PgBinds { values: collected.binds, metadata: collected.metadata, custom: None };
+        let RawBytesBindCollector { binds: values, metadata, .. } = collected;
+        let load: Load = load_as::<Q::QueryId>;
+        let mut binds = PgBinds { values, metadata, custom: None, load };
         if !types.is_empty() {
             let (second, _) = run(query, SECOND_RUN)?;
             binds.find_stand_ins(types, &second.binds);
@@ -243,18 +257,66 @@ fn oid(metadata: &PgTypeMetadata) -> QueryResult<u32> {
 
 /// A statement that owns its SQL and binds.
 ///
-/// It has no static query id: prepared statements are kept by SQL and bind types, whichever typed
-/// query they came from.
+/// It has no static query id, so connections keep it prepared by its text and the types of its binds,
+/// unless it is [loaded](PgQuery::load) as the query that it was captured from.
 #[derive(Debug)]
 pub struct PgQuery {
     sql: Arc<str>,
-    prepare: bool,
+    prepare: Prepare,
     binds: PgBinds,
 }
 
 impl PgQuery {
-    pub(super) fn new(sql: Arc<str>, prepare: bool, binds: PgBinds) -> Self {
+    pub(super) fn new(sql: Arc<str>, prepare: Prepare, binds: PgBinds) -> Self {
         Self { sql, prepare, binds }
+    }
+
+    /// Sends the statement, for its rows.
+    pub(super) fn load(self, mut raw: &AsyncPgConnection) -> LiveRows<'_> {
+        match self.prepare {
+            Prepare::ByType => (self.binds.load)(raw, self),
+            Prepare::ByText | Prepare::Never => AsyncConnectionCore::load(&mut raw, self),
+        }
+    }
+}
+
+/// A statement under the id of the typed query that it was captured from. A connection finds it
+/// prepared without hashing its text, which takes longer than all else that a miss adds.
+struct Typed<Id>(PgQuery, PhantomData<fn() -> Id>);
+
+fn load_as<Id: 'static>(mut raw: &AsyncPgConnection, query: PgQuery) -> LiveRows<'_> {
+    AsyncConnectionCore::load(&mut raw, Typed::<Id>(query, PhantomData))
+}
+
+impl<Id: 'static> QueryId for Typed<Id> {
+    type QueryId = Id;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<Id> Query for Typed<Id> {
+    type SqlType = Untyped;
+}
+
+impl<Id> QueryFragment<Pg> for Typed<Id> {
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(pass)
+    }
+
+    fn to_sql(&self, out: &mut PgQueryBuilder, backend: &Pg) -> QueryResult<()> {
+        self.0.to_sql(out, backend)
+    }
+
+    fn collect_binds<'b>(
+        &'b self,
+        out: &mut RawBytesBindCollector<Pg>,
+        lookup: &mut (dyn PgMetadataLookup + 'static),
+        backend: &'b Pg,
+    ) -> QueryResult<()> {
+        self.0.collect_binds(out, lookup, backend)
+    }
+
+    fn is_safe_to_cache_prepared(&self, backend: &Pg) -> QueryResult<bool> {
+        self.0.is_safe_to_cache_prepared(backend)
     }
 }
 
@@ -323,6 +385,6 @@ impl QueryFragment<Pg> for PgQuery {
     }
 
     fn is_safe_to_cache_prepared(&self, _backend: &Pg) -> QueryResult<bool> {
-        Ok(self.prepare)
+        Ok(self.prepare != Prepare::Never)
     }
 }

@@ -22,7 +22,7 @@ use turbodiesel_core::{CachedField, CachedRow, Outline, RowSetBuilder};
 use crate::backend::Loaded;
 
 /// diesel-async's row, which it does not export by name.
-type LiveRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
+pub(super) type LiveRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 type LiveField<'f> = <LiveRow as Row<'f, Pg>>::Field<'f>;
 
 /// What the answers of one statement have in common: the last one with rows tells it to the next.

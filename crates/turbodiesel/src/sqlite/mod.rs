@@ -29,7 +29,7 @@ use turbodiesel_sql::Dialect;
 use self::rows::SqliteRows;
 pub use self::rows::{SqliteField, SqliteRow};
 use crate::{
-    backend::{Backend, Internals, Loaded},
+    backend::{Backend, Internals, Loaded, Prepare},
     catalog::{Catalog, PinType, Signature},
     error::Error,
 };
@@ -136,7 +136,7 @@ impl Internals for Sqlite {
 
     fn collect_binds<Q>(query: &Q, identity: &mut IdentityBuilder) -> QueryResult<Self::Binds>
     where
-        Q: QueryFragment<Sqlite> + ?Sized,
+        Q: QueryFragment<Sqlite> + QueryId + ?Sized,
     {
         let mut collector = BindCollector::default();
         query.collect_binds(&mut collector, &mut (), &Sqlite)?;
@@ -176,8 +176,8 @@ impl Internals for Sqlite {
         row.hide(hidden);
     }
 
-    fn owned_query(sql: Arc<str>, prepare: bool, binds: SqliteBinds) -> SqliteQuery {
-        SqliteQuery(CollectedQuery::new(sql.to_string(), prepare, binds.data))
+    fn owned_query(sql: Arc<str>, prepare: Prepare, binds: SqliteBinds) -> SqliteQuery {
+        SqliteQuery(CollectedQuery::new(sql.to_string(), prepare != Prepare::Never, binds.data))
     }
 
     async fn load_live(
