@@ -21,7 +21,7 @@ enum Kind {
 }
 
 impl Error {
-    /// Whether the machine has no PostgreSQL server programs.
+    /// Whether the machine has no programs of the server.
     #[must_use]
     pub fn is_not_installed(&self) -> bool {
         self.kind == Kind::NotInstalled
@@ -33,7 +33,7 @@ impl Error {
         self.kind == Kind::Server
     }
 
-    /// Whether a running server could not be reached or refused a statement.
+    /// Whether a running server could not be reached, or refused a statement or command.
     #[must_use]
     pub fn is_database(&self) -> bool {
         self.kind == Kind::Database
@@ -47,7 +47,6 @@ impl Error {
         Self { kind: Kind::Server, message: message.into(), source: None }
     }
 
-    #[cfg(feature = "databases")]
     pub(crate) fn database(
         message: impl Into<String>,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,

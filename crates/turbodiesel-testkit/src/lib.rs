@@ -1,8 +1,8 @@
 //! Private servers and throw-away databases for tests, demos and benchmarks.
 //!
-//! A test that needs PostgreSQL should need nothing else: no container, no configuration, no server
+//! A test that needs PostgreSQL or Redis should need nothing else: no container, no configuration, no server
 //! that somebody started by hand and no database that another test has written to. This kit starts
-//! a server from whatever PostgreSQL the machine has, in a folder of its own, and takes all of it
+//! a server from whatever programs the machine has, in a folder of its own, and takes all of it
 //! away again.
 //!
 //! ```no_run
@@ -30,6 +30,9 @@
 //!
 //! - `postgres`: a private server, its options and its URL.
 //! - `watchdog.sh`: the few lines of shell that own the server and its folder.
+//! - `redis`: the same for Redis, with a server that can be killed, stopped and started again.
+//! - `redis.sh`: its watchdog.
+//! - `redis_groups`: a primary with a replica under a Sentinel; a Cluster.
 //! - `place`: where a server lives and as whom it runs.
 //! - `programs`: finding the server's programs, and installing them when that is allowed.
 //! - `database`: a fresh database on a private server or on `DATABASE_URL`.
@@ -40,7 +43,7 @@
 //!
 //! - Private: nothing listens on the network unless [`PostgresOptions::tcp`] asks for it, and then
 //!   only on 127.0.0.1 with a random password. The Unix socket lies in a folder that only its owner
-//!   can enter.
+//!   can enter. A [`Redis`] always listens on 127.0.0.1, with a random password.
 //! - Nothing stays: a server ends and its folder disappears when the [`Postgres`] is dropped, when
 //!   the process panics, exits, is interrupted, and when it is killed with SIGKILL. The server
 //!   belongs to a watchdog process that waits for its lifeline (a pipe) to close, so no code of the
@@ -67,11 +70,15 @@ mod error;
 mod place;
 mod postgres;
 mod programs;
+mod redis;
+mod redis_groups;
 mod sqlite;
 
 #[cfg(feature = "databases")]
 pub use database::{Database, TEST_POSTGRES_VARIABLE, database};
 pub use error::Error;
 pub use postgres::{Postgres, PostgresOptions, ServerTls};
-pub use programs::install_postgres;
+pub use programs::{install_postgres, install_redis};
+pub use redis::{Redis, RedisOptions};
+pub use redis_groups::{RedisCluster, RedisSentinel};
 pub use sqlite::SqliteFile;

@@ -18,7 +18,7 @@ const MEMORY_FOLDER: &str = "/dev/shm";
 /// few databases fill.
 const ENOUGH_MEMORY: u64 = 2 << 30;
 
-/// A user that PostgreSQL agrees to run as.
+/// A user that PostgreSQL agrees to run as, and Redis as well.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct User {
     pub(crate) uid: u32,

@@ -290,7 +290,7 @@ fn settings(options: &PostgresOptions) -> Vec<(&str, &str)> {
     settings
 }
 
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
