@@ -18,7 +18,8 @@ Suites:
   off      what the library adds when everything is switched off
   herd     how many queries reach the database when thousands ask for the same
   memory   bytes kept per cached row
-  mixed    reads and durable writes at the same time, against an ideal cache")]
+  mixed    reads and durable writes at the same time, against an ideal cache
+  redis    the cache over Redis, against the raw client, and with Redis gone")]
 pub(crate) struct Options {
     /// The suites to run; all of them if none is named
     #[arg(value_name = "SUITE")]
@@ -34,6 +35,9 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.suites.is_empty() || options.suites.iter().any(|suite| suite == "redis") {
+        servers::provide_redis()?;
+    }
     let server = servers::postgres(None)?;
     let mut step =
         shell::cargo(["run", "--profile", "production", "--package", "turbodiesel-bench", "--"])

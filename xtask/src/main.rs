@@ -4,8 +4,8 @@
 //! same. A task prints each command before it runs it, and a task that fails names the command that
 //! mends it. Private servers and child processes end with the task, also on Ctrl-C.
 //!
-//! Modules, in reading order: `shell` runs commands, `servers` starts PostgreSQL, `newest` fetches its
-//! newest version, and each task has a module of its own name.
+//! Modules, in reading order: `shell` runs commands, `servers` starts PostgreSQL and Redis,
+//! `newest` fetches the newest PostgreSQL, and each task has a module of its own name.
 
 #![allow(clippy::disallowed_methods, reason = "tasks measure wall-clock time for people")]
 
@@ -27,7 +27,8 @@ mod test;
 /// They need Rust and a C compiler. `test`, `bench`, `services` and `demo --postgres` also need
 /// PostgreSQL's server programs, which are looked for in PG_BIN, in PATH and in the distribution's
 /// folders. If they are missing they are installed when that is allowed (root, or Homebrew), else
-/// the command that installs them is named.
+/// the command that installs them is named. The same holds for Redis, which `test`, `bench` and
+/// `services` need: REDIS_BIN, or `redis-server` or `valkey-server` in PATH.
 ///
 /// Servers are private, run as an unprivileged user, and disappear with the task, whatever ends it.
 /// If DATABASE_URL names a PostgreSQL server, `test`, `bench` and `demo --postgres` use that one.

@@ -1,9 +1,11 @@
-//! The PostgreSQL server that a task works on.
+//! The PostgreSQL and Redis servers that a task works on.
 
 use std::{env, path::Path};
 
 use anyhow::Result;
-use turbodiesel_testkit::{Error, Postgres, PostgresOptions, install_postgres};
+use turbodiesel_testkit::{
+    Error, Postgres, PostgresOptions, Redis, install_postgres, install_redis,
+};
 
 use crate::shell;
 
@@ -89,4 +91,27 @@ fn install() -> Result<(), Error> {
     let installed = install_postgres(|command| spinner.suspend(|| eprintln!("$ {command}")));
     spinner.finish_and_clear();
     installed
+}
+
+/// A private Redis server. Redis is installed if it is missing and this user may install packages.
+pub(crate) fn private_redis() -> Result<Redis> {
+    let server = match Redis::start() {
+        // Somebody who set REDIS_BIN wants that program and no other.
+        Err(error) if error.is_not_installed() && env::var_os("REDIS_BIN").is_none() => {
+            let spinner = shell::spinner("installing Redis (a minute or two)");
+            let installed = install_redis(|command| spinner.suspend(|| eprintln!("$ {command}")));
+            spinner.finish_and_clear();
+            installed?;
+            Redis::start()?
+        }
+        result => result?,
+    };
+    shell::check_interrupted()?;
+    eprintln!("private Redis {} is ready", server.version());
+    Ok(server)
+}
+
+/// Makes sure that programs which start Redis servers of their own can do so.
+pub(crate) fn provide_redis() -> Result<()> {
+    Ok(private_redis()?.stop()?)
 }

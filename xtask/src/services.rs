@@ -27,10 +27,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tcp: options.tcp,
         ..PostgresOptions::default()
     })?;
+    let redis = servers::private_redis()?;
     println!("export DATABASE_URL='{}'", server.url());
-    eprintln!("in another terminal; Ctrl-C here ends the server and removes its data");
+    println!("export REDIS_URL='{}'", redis.url());
+    eprintln!("in another terminal; Ctrl-C here ends the servers and removes their data");
     let waited = shell::wait_for_interrupt(options.until_eof);
     server.stop()?;
+    redis.stop()?;
     match waited {
         // Here Ctrl-C is the way to end, not an accident.
         Err(error) if error.is::<shell::Interrupted>() => Ok(()),

@@ -46,6 +46,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    // Tests start Redis servers of their own.
+    servers::provide_redis()?;
     let server = servers::postgres(options.postgres_bin.as_deref())?;
     let mut summary = Summary::default();
     let step = on(tests(options), &server, options.postgres_bin.as_deref());
