@@ -227,14 +227,46 @@ async fn forgotten() {
     d.batch_execute("GRANT SELECT ON pg_catalog.pg_policy TO PUBLIC").unwrap();
 }
 
-#[tokio::main]
-async fn main() {
-    pin_eqeq().await;
-    implicit().await;
-    negator().await;
-    internal_position().await;
-    cancelled_twice().await;
-    not_undone_twice().await;
-    prepared_in_tx().await;
-    forgotten().await;
+
+async fn second() {
+    let (_d, db) = open_with("CREATE TABLE items (id serial primary key, code varchar unique, note text);
+        CREATE FUNCTION ci(varchar,varchar) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN lower($1::text) = lower($2::text); END';
+        CREATE OPERATOR = (LEFTARG=varchar, RIGHTARG=varchar, FUNCTION=ci);
+        INSERT INTO items (code, note) VALUES ('A','1'),('a','2');").await;
+    let q = "SELECT coalesce(string_agg(code || note, ',' ORDER BY id), '') AS answer FROM items WHERE code = 'A'";
+    ask(&db, q).await; println!("varchar = : {:?}", ask(&db, q).await);
+    exec(&db, "UPDATE items SET note = 'CHANGED' WHERE id = 2").await.unwrap();
+    println!("varchar = : served {:?} fresh {}", ask(&db, q).await, fresh(&db, q).await);
+
+    for expr in ["id IN ('x'::text)", "id != 'x'::text", "id LIKE 'x'::text"] {
+        let op = if expr.contains("IN") { "=" } else if expr.contains("LIKE") { "~~" } else { "<>" };
+        let (_d, db) = open_with(&format!("CREATE FUNCTION look(int,text) RETURNS bool STABLE LANGUAGE plpgsql AS
+            'BEGIN RETURN (SELECT count(*) FROM customers) > 3; END';
+            CREATE OPERATOR {op} (LEFTARG=int, RIGHTARG=text, FUNCTION=look);")).await;
+        let q = format!("SELECT ({expr})::text AS answer FROM orders WHERE id = 1");
+        ask(&db, &q).await; let b = ask(&db, &q).await;
+        exec(&db, "INSERT INTO customers VALUES (4, 'Dan')").await.unwrap();
+        println!("stable `{expr}`: before {b:?} served {:?} fresh {}", ask(&db, &q).await, fresh(&db, &q).await);
+    }
+
+    let t = "SELECT count(*)::text AS answer FROM customers";
+    let (_d, db) = open_with("CREATE FUNCTION bump(int,text) RETURNS bool LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO customers SELECT max(id)+1,''x'' FROM customers; RETURN true; END';
+            CREATE FUNCTION pure(int,text) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1::text = $2; END';
+            CREATE OPERATOR <#> (LEFTARG=int, RIGHTARG=text, FUNCTION=pure, NEGATOR = <!#>);
+            CREATE OPERATOR <!#> (LEFTARG=int, RIGHTARG=text, FUNCTION=bump, NEGATOR = <#>); UPDATE orders SET note='n';").await;
+    ask(&db, t).await; let b = ask(&db, t).await;
+    exec(&db, "SELECT code AS answer FROM orders WHERE NOT (id <#> note)").await.unwrap();
+    println!("negator before {} served {:?} fresh {}", b.0, ask(&db, t).await, fresh(&db, t).await);
+    // an extension in pg_catalog
+    let (_d, db) = open_with("CREATE FUNCTION pg_catalog.zzlook(int,int) RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM public.customers); END';
+            CREATE OPERATOR pg_catalog.% (LEFTARG=int, RIGHTARG=text, FUNCTION=zzlook2);").await;
+    let (_d, db) = open_with("CREATE EXTENSION pg_trgm WITH SCHEMA pg_catalog").await;
+    let q = "SELECT (code % 'ab')::text AS answer FROM orders WHERE id = 1";
+    ask(&db, q).await; println!("pg_trgm in pg_catalog: {:?}", ask(&db, q).await.1);
+    let (_d, db) = open_with("CREATE EXTENSION pg_trgm").await;
+    ask(&db, q).await; println!("pg_trgm in public: {:?}", ask(&db, q).await.1);
 }
+
+#[tokio::main]
+async fn main() { second().await; }
