@@ -68,7 +68,7 @@ impl Target {
             }
             _ => Target::Single(node(url)?),
         };
-        if !cfg!(feature = "tls") && target.nodes().iter().any(|node| is_tls(node)) {
+        if !cfg!(feature = "tls") && target.nodes().iter().any(is_tls) {
             return Err(Error::configuration(
                 "the URL of Redis asks for TLS: enable the feature `tls` of turbodiesel-redis",
             ));
@@ -114,6 +114,7 @@ impl Target {
                 connection.await.map(Connection::Node)
             }
             Target::Cluster(nodes) => {
+                #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "certificates"))]
                 let mut builder = ClusterClient::builder(nodes.iter().cloned())
                     .retries(CLUSTER_RETRIES)
                     .min_retry_wait(1)
@@ -122,6 +123,7 @@ impl Target {
                     .response_timeout(connect_timeout)
                     .use_protocol(ProtocolVersion::RESP3)
                     .tcp_settings(tcp_settings());
+                #[cfg(feature = "tls")]
                 if let Some(roots) = certificates(roots) {
                     builder = builder.certs(roots);
                 }
@@ -235,11 +237,6 @@ fn sentinel(
     #[cfg(not(feature = "tls"))]
     let _ = roots;
     Ok(builder)
-}
-
-#[cfg(not(feature = "tls"))]
-fn certificates(_: Option<&[u8]>) -> Option<redis::TlsCertificates> {
-    None
 }
 
 #[cfg(test)]
