@@ -10,7 +10,7 @@
 //!
 //! - `model`: the table, its rows, the queries and the ways to ask them.
 //! - `rounds`: timing and medians.
-//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`: the suites.
+//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`, `redis`: the suites.
 //! - `stub`: a database that answers at once, for `off`.
 //! - `allocations`: a global allocator that can count.
 //! - `cores`: who runs on which core.
@@ -28,6 +28,7 @@ mod miss;
 mod mixed;
 mod model;
 mod off;
+mod redis;
 mod report;
 mod rounds;
 mod stub;
@@ -65,6 +66,7 @@ enum Suite {
     Herd,
     Memory,
     Mixed,
+    Redis,
 }
 
 /// What every suite is told.
@@ -126,5 +128,6 @@ async fn run(suite: Suite, context: Context) -> Result<Report> {
         Suite::Herd => herd::run(&context).await,
         Suite::Memory => memory::run(&context).await,
         Suite::Mixed => mixed::run(&context).await,
+        Suite::Redis => redis::run(&context).await,
     }
 }
