@@ -1,0 +1,19 @@
+use diesel::prelude::*;
+use turbodiesel_optimizer::keyset::{self, PaginateDsl};
+
+diesel::table! {
+    posts { id -> Integer, author -> Integer, published -> Nullable<Timestamp> }
+}
+
+diesel::table! {
+    users { id -> Integer, name -> Text }
+}
+
+diesel::joinable!(posts -> users (author));
+diesel::allow_tables_to_appear_in_same_query!(posts, users);
+
+fn main() {
+    let _ = posts::table.paginate_by((posts::published.desc(), posts::id.desc()));
+    // A use, so that only the mistake is complained of.
+    let _ = keyset::Count::None;
+}
