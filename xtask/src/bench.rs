@@ -19,7 +19,8 @@ Suites:
   herd     how many queries reach the database when thousands ask for the same
   memory   bytes kept per cached row
   mixed    reads and durable writes at the same time, against an ideal cache
-  redis    the cache over Redis, against the raw client, and with Redis gone")]
+  redis    the cache over Redis, against the raw client, and with Redis gone
+  keyset   a page a million rows deep, against the first page and OFFSET")]
 pub(crate) struct Options {
     /// The suites to run; all of them if none is named
     #[arg(value_name = "SUITE")]

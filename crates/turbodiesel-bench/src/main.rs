@@ -10,7 +10,7 @@
 //!
 //! - `model`: the table, its rows, the queries and the ways to ask them.
 //! - `rounds`: timing and medians.
-//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`, `redis`: the suites.
+//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`, `redis`, `keyset`: the suites.
 //! - `stub`: a database that answers at once, for `off`.
 //! - `allocations`: a global allocator that can count.
 //! - `cores`: who runs on which core.
@@ -22,6 +22,7 @@ mod allocations;
 mod cores;
 mod herd;
 mod hit;
+mod keyset;
 mod machine;
 mod memory;
 mod miss;
@@ -67,6 +68,7 @@ enum Suite {
     Memory,
     Mixed,
     Redis,
+    Keyset,
 }
 
 /// What every suite is told.
@@ -129,5 +131,6 @@ async fn run(suite: Suite, context: Context) -> Result<Report> {
         Suite::Memory => memory::run(&context).await,
         Suite::Mixed => mixed::run(&context).await,
         Suite::Redis => redis::run(&context).await,
+        Suite::Keyset => keyset::run(&context).await,
     }
 }
