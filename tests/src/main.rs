@@ -14,6 +14,7 @@ mod interleavings;
 mod invalidation;
 mod northwind;
 mod outcomes;
+mod pagination;
 mod pg_types;
 mod reading;
 mod sessions;

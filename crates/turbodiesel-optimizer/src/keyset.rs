@@ -96,7 +96,7 @@ pub use self::{
         asc, desc, unique,
     },
     order::{
-        ByAssertion, ByPrimaryKey, Identifies, Keys, KeysOn, LastKey, LastTwoKeys, TotalOrder,
+        ByAssertion, ByPrimaryKey, Identifies, LastKey, LastTwoKeys, Order, OrderOn, TotalOrder,
     },
     page::{Edge, Page, PageInfo},
     pagination::{After, Before, PageQuery, Pagination},

@@ -15,6 +15,7 @@
 //!   [`Db::transaction`] for what needs one session.
 //! - See what happened: [`Handle::outcome`], [`Db::stats`].
 //! - Invalidate by hand: [`Db::invalidate_table`], [`Db::invalidate`], [`Db::clear`].
+//! - Page through an answer: `keyset`.
 //!
 //! # Guarantees
 //!
@@ -40,6 +41,7 @@
 //!
 //! # Features
 //!
+//! - `keyset` (default): pages that cost the same at any depth, the module of that name.
 //! - `sqlite` (default): SQLite as a second backend, compiled in.
 
 mod backend;
@@ -75,6 +77,9 @@ pub use turbodiesel_cache::{CacheStats, Kept, TierStats};
 pub use turbodiesel_core::{
     Bypass, Clock, ManualClock, MonotonicClock, Outcome, PinValue, TableName, Tag, Tier,
 };
+
+#[cfg(feature = "keyset")]
+pub use turbodiesel_optimizer::keyset;
 
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteField, SqliteRow};
@@ -121,6 +126,9 @@ mod guides {
     struct Consistency;
     #[doc = include_str!("../../../docs/guide/connections.md")]
     struct Connections;
+    #[cfg(feature = "keyset")]
+    #[doc = include_str!("../../../docs/guide/pagination.md")]
+    struct Pagination;
     #[cfg(feature = "sqlite")]
     #[doc = include_str!("../../../docs/guide/sqlite.md")]
     struct Sqlite;

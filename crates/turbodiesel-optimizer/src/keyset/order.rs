@@ -7,7 +7,14 @@ use super::{
     plan::Key as PlanKey,
 };
 
-/// An order in which no two rows of a query have the same place: a key, or a tuple of up to eight.
+/// Keys that a query can be ordered by: a key, or a tuple of up to eight.
+#[diagnostic::on_unimplemented(
+    message = "this query cannot be ordered by `{Self}`",
+    note = "an order is `column.asc()`, `column.desc()` or a tuple of these, of up to eight"
+)]
+pub trait Order<Source> {}
+
+/// An order in which no two rows of a query have the same place.
 ///
 /// The last key must be the primary key of the query's only table, in one column or, as the last two
 /// keys, in two; or one that is said to be [`unique`](super::unique). `By` is how it is known, which
@@ -20,15 +27,12 @@ use super::{
     note = "or, for a unique column, a join or a primary key of more than two columns, wrap the last \
             key: `keyset::unique(posts::slug.asc())`"
 )]
-pub trait TotalOrder<Source, By>: Keys {}
+pub trait TotalOrder<Source, By> {}
 
-/// Some keys, one after the other.
-pub trait Keys {}
-
-/// Keys that can be sent to a database.
-pub trait KeysOn<'q, DB: diesel::backend::Backend>: Keys {
+/// An order that can be sent to a database.
+pub trait OrderOn<'q, DB: diesel::backend::Backend> {
     #[doc(hidden)]
-    fn into_plans(self) -> Vec<PlanKey<'q, DB>>;
+    fn into_keys(self) -> Vec<PlanKey<'q, DB>>;
 }
 
 /// The last key alone tells rows apart, as `By` says.
@@ -58,23 +62,28 @@ impl<K: Key, Source> Identifies<Source, ByAssertion> for Unique<K> {}
 
 macro_rules! tuples {
     ($(($($key:ident),*) then $last:ident;)*) => {$(
-        impl<$($key: Key,)* $last: Key> Keys for ($($key,)* $last,) {}
-
-        impl<Source, By, $($key,)* $last> TotalOrder<Source, LastKey<By>> for ($($key,)* $last,)
+        impl<Source, $($key,)* $last> Order<Source> for ($($key,)* $last,)
         where
             $($key: KeyOf<Source>,)*
-            $last: KeyOf<Source> + Identifies<Source, By>,
+            $last: KeyOf<Source>,
         {
         }
 
-        impl<'q, DB, $($key,)* $last> KeysOn<'q, DB> for ($($key,)* $last,)
+        // That the keys are such is asked for apart, so that each mistake has its own message.
+        impl<Source, By, $($key,)* $last> TotalOrder<Source, LastKey<By>> for ($($key,)* $last,)
+        where
+            $last: Identifies<Source, By>,
+        {
+        }
+
+        impl<'q, DB, $($key,)* $last> OrderOn<'q, DB> for ($($key,)* $last,)
         where
             DB: diesel::backend::Backend,
             $($key: KeyOn<'q, DB>,)*
             $last: KeyOn<'q, DB>,
         {
             #[allow(non_snake_case, reason = "the names of the types")]
-            fn into_plans(self) -> Vec<PlanKey<'q, DB>> {
+            fn into_keys(self) -> Vec<PlanKey<'q, DB>> {
                 let ($($key,)* $last,) = self;
                 vec![$($key.into_plan(),)* $last.into_plan()]
             }
@@ -86,9 +95,8 @@ macro_rules! pairs {
     ($(($($key:ident),*);)*) => {$(
         impl<T, $($key,)* Y, Z> TotalOrder<T, LastTwoKeys> for ($($key,)* Y, Z)
         where
-            $($key: KeyOf<T>,)*
-            Y: KeyOf<T>,
-            Z: KeyOf<T>,
+            Y: Key,
+            Z: Key,
             T: Table<PrimaryKey = (Y::Expr, Z::Expr)>,
         {
         }
@@ -116,19 +124,16 @@ pairs! {
     (A, B, C, D, E, F);
 }
 
-impl<K: Key> Keys for K {}
+impl<Source, K: KeyOf<Source>> Order<Source> for K {}
 
-impl<Source, By, K> TotalOrder<Source, LastKey<By>> for K where
-    K: KeyOf<Source> + Identifies<Source, By>
-{
-}
+impl<Source, By, K: Identifies<Source, By>> TotalOrder<Source, LastKey<By>> for K {}
 
-impl<'q, DB, K> KeysOn<'q, DB> for K
+impl<'q, DB, K> OrderOn<'q, DB> for K
 where
     DB: diesel::backend::Backend,
     K: KeyOn<'q, DB>,
 {
-    fn into_plans(self) -> Vec<PlanKey<'q, DB>> {
+    fn into_keys(self) -> Vec<PlanKey<'q, DB>> {
         vec![self.into_plan()]
     }
 }

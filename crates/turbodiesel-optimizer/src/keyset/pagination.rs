@@ -12,7 +12,7 @@ use super::{
     cursor::{Cursor, CursorKey, Seal},
     error::{Error, Kind},
     load::Loader,
-    order::KeysOn,
+    order::OrderOn,
     page::Page,
     plan::Plan,
     query::PageableOn,
@@ -139,7 +139,7 @@ impl<Q, K> Pagination<Q, K> {
     where
         C: AsyncConnectionCore<Backend: KeysetBackend>,
         Q: PageableOn<'q, C::Backend, SqlType: CompatibleType<T, C::Backend>>,
-        K: KeysOn<'q, C::Backend>,
+        K: OrderOn<'q, C::Backend>,
         T: FromSqlRow<<Q::SqlType as CompatibleType<T, C::Backend>>::SqlType, C::Backend>,
     {
         self.after(None).pages(rows, connection)
@@ -188,7 +188,7 @@ impl<Q, K> After<Q, K> {
     where
         C: AsyncConnectionCore<Backend: KeysetBackend>,
         Q: PageableOn<'q, C::Backend, SqlType: CompatibleType<T, C::Backend>>,
-        K: KeysOn<'q, C::Backend>,
+        K: OrderOn<'q, C::Backend>,
         T: FromSqlRow<<Q::SqlType as CompatibleType<T, C::Backend>>::SqlType, C::Backend>,
     {
         let start = Some(self.first(rows).prepare());
@@ -237,7 +237,7 @@ impl<Q, K> PageQuery<Q, K> {
     where
         C: AsyncConnectionCore<Backend: KeysetBackend>,
         Q: PageableOn<'q, C::Backend, SqlType: CompatibleType<T, C::Backend>>,
-        K: KeysOn<'q, C::Backend>,
+        K: OrderOn<'q, C::Backend>,
         T: FromSqlRow<<Q::SqlType as CompatibleType<T, C::Backend>>::SqlType, C::Backend>,
     {
         let Request { loader, place } = self.prepare()?;
@@ -269,7 +269,7 @@ impl<Q, K> PageQuery<Q, K> {
     where
         DB: KeysetBackend,
         Q: PageableOn<'q, DB>,
-        K: KeysOn<'q, DB>,
+        K: OrderOn<'q, DB>,
     {
         let Request { loader, place } = self.prepare()?;
         Ok(loader.sql(place.as_deref())?)
@@ -280,14 +280,14 @@ impl<Q, K> PageQuery<Q, K> {
     where
         DB: KeysetBackend,
         Q: PageableOn<'q, DB>,
-        K: KeysOn<'q, DB>,
+        K: OrderOn<'q, DB>,
     {
         let Self { pagination, cursor, walk, size } = self;
         let Pagination { query, order, key, max_page_size: most, count } = pagination;
         if size == 0 || size > most {
             return Err(Kind::PageSize { asked: size, most }.into());
         }
-        let plan = Plan::new(query.into_parts()?, order.into_plans())?;
+        let plan = Plan::new(query.into_parts()?, order.into_keys())?;
         let key = key.unwrap_or_else(CursorKey::installed);
         let seal = Seal { key, shape: plan.shape };
         let place = cursor.map(|cursor| seal.read(&cursor, plan.keys.len())).transpose()?;

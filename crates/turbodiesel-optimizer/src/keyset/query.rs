@@ -14,7 +14,7 @@ use diesel::{
 
 use super::{
     error::{Error, Kind},
-    order::TotalOrder,
+    order::{Order, TotalOrder},
     pagination::Pagination,
     plan::{Fragment, Parts},
 };
@@ -41,7 +41,8 @@ pub trait PaginateDsl: AsQuery + Sized {
     fn paginate_by<K, By>(self, order: K) -> Pagination<Self::Query, K>
     where
         Self::Query: Pageable,
-        K: TotalOrder<<Self::Query as Pageable>::Source, By>,
+        K: Order<<Self::Query as Pageable>::Source>
+            + TotalOrder<<Self::Query as Pageable>::Source, By>,
     {
         Pagination::new(self.as_query(), order)
     }
