@@ -10,7 +10,9 @@ use super::{
 /// Keys that a query can be ordered by: a key, or a tuple of up to eight.
 #[diagnostic::on_unimplemented(
     message = "this query cannot be ordered by `{Self}`",
-    note = "an order is `column.asc()`, `column.desc()` or a tuple of these, of up to eight"
+    note = "an order is `column.asc()`, `column.desc()` or a tuple of these, of up to eight",
+    note = "a key that can be NULL needs `.nulls_first()` or `.nulls_last()` behind its direction",
+    note = "the columns must be of the query's tables"
 )]
 pub trait Order<Source> {}
 
