@@ -111,11 +111,11 @@ fn main() -> Result<()> {
 
 fn measure(suite: Suite, context: &Context) -> Result<Report> {
     let (runtime, _apart) = match suite {
-        Suite::Hit | Suite::Miss | Suite::Off => {
+        Suite::Hit | Suite::Miss | Suite::Off | Suite::Keyset => {
             let (runtime, apart) = cores::apart(&context.server_url)?;
             (runtime, Some(apart))
         }
-        Suite::Herd | Suite::Memory | Suite::Mixed => (cores::all()?, None),
+        Suite::Herd | Suite::Memory | Suite::Mixed | Suite::Redis => (cores::all()?, None),
     };
     let context = context.clone();
     // In a task of its own: the main thread is not one of the runtime's workers.

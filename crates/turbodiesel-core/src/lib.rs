@@ -36,7 +36,7 @@ mod rows;
 mod tag;
 mod tier;
 
-pub use clock::{Clock, ManualClock, MonotonicClock, Nanos};
+pub use clock::{Clock, ManualClock, MonotonicClock, Nanos, PreciseClock};
 pub use identity::{Fingerprint, FingerprintKey, IdentityBuilder, IdentityBytes};
 pub use outcome::{Bypass, Outcome};
 #[cfg(feature = "postgres")]
