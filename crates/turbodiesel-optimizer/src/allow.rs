@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn an_allowance_ends_after_its_last_day() {
         let allow = Allow::table("posts", "it is being rewritten").until("2027-01-31").unwrap();
-        let on = |day: &str| sift(vec![finding()], std::slice::from_ref(&allow), day.parse().unwrap());
+        let on =
+            |day: &str| sift(vec![finding()], std::slice::from_ref(&allow), day.parse().unwrap());
         assert!(on("2027-01-31").is_empty());
         let expired = on("2027-02-01")[0].expired.clone().unwrap();
         assert_eq!(expired, "allowed until 2027-01-31: it is being rewritten");

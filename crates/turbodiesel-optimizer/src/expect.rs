@@ -35,7 +35,7 @@ macro_rules! assert_queries {
         $crate::assert_queries!(@ "exactly", |count, limit| count == limit, $count, $future)
     };
     (@ $words:literal, $holds:expr, $limit:expr, $future:expr) => {{
-        let (output, recorded) = $crate::scope($future).await;
+        let (output, recorded) = $crate::scope(async { $future.await }).await;
         $crate::__expect_queries(&recorded, $words, $holds, $limit);
         output
     }};
@@ -58,7 +58,7 @@ macro_rules! assert_queries {
 #[macro_export]
 macro_rules! assert_no_findings {
     ($future:expr $(,)?) => {{
-        let (output, recorded) = $crate::scope($future).await;
+        let (output, recorded) = $crate::scope(async { $future.await }).await;
         $crate::__expect_no_findings(&recorded);
         output
     }};

@@ -145,3 +145,8 @@ pub use self::{
     statement::Statement,
     value::ValueHash,
 };
+
+/// The guide compiles as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/n-plus-one.md")]
+struct Guide;

@@ -30,7 +30,7 @@ use quick_cache::sync::Cache;
 
 use crate::{
     Asked, ObservedBackend, Statement,
-    scope::{Ended, Observation, is_observed},
+    scope::{Ended, Observation, is_observed, record_unknown},
 };
 
 /// A diesel-async connection whose statements are recorded in the scope of the task that executes
@@ -187,8 +187,7 @@ where
     C::Backend: ObservedBackend,
 {
     type ExecuteFuture<'conn, 'query> = ObservedExecute<C::ExecuteFuture<'conn, 'query>>;
-    type LoadFuture<'conn, 'query> =
-        ObservedLoad<'conn, C::LoadFuture<'conn, 'query>, C::Backend>;
+    type LoadFuture<'conn, 'query> = ObservedLoad<'conn, C::LoadFuture<'conn, 'query>, C::Backend>;
     type Stream<'conn, 'query> = ObservedRows<'conn, C::Stream<'conn, 'query>, C::Backend>;
     type Row<'conn, 'query> = C::Row<'conn, 'query>;
     type Backend = C::Backend;
@@ -247,12 +246,14 @@ where
     }
 }
 
-/// A statement is under way from the first poll on.
+/// A statement is under way from the first poll on, and belongs to the scope that is current then.
 fn start(observation: &mut Option<Observation>, is_started: &mut bool) {
-    if let Some(observation) = observation
-        && !std::mem::replace(is_started, true)
-    {
-        observation.start();
+    if std::mem::replace(is_started, true) {
+        return;
+    }
+    match observation.take() {
+        Some(described) => *observation = described.start(),
+        None => record_unknown(),
     }
 }
 
@@ -343,7 +344,9 @@ where
                     observation.row(row);
                 }
             }
-            Some(Err(_)) => this.observation.take().into_iter().for_each(|it| it.end(Ended::Failed)),
+            Some(Err(_)) => {
+                this.observation.take().into_iter().for_each(|it| it.end(Ended::Failed))
+            }
             None => this.observation.take().into_iter().for_each(|it| it.end(Ended::Done)),
         }
         Poll::Ready(row)

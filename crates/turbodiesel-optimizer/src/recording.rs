@@ -22,6 +22,12 @@ pub(crate) const SAMPLED_ROWS: usize = 128;
 /// How many columns of a row are looked at.
 pub(crate) const SAMPLED_COLUMNS: usize = 16;
 
+// What `QueryScope` promises.
+const _: () = {
+    let executions = MOST_EXECUTIONS * size_of::<Execution>();
+    assert!(executions + MOST_VALUES * size_of::<ValueHash>() <= 1 << 20);
+};
+
 /// The statements of a scope.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
@@ -41,7 +47,8 @@ pub struct Counts {
     pub statements: u64,
     /// Those that were answered by a cache instead.
     pub hits: u64,
-    /// Those, among both, that were too many to be remembered one by one. They are in no finding.
+    /// Those, among both, that were too many to be remembered one by one, or whose futures were made
+    /// outside of the scope. They are in no finding.
     pub unremembered: u64,
 }
 
@@ -200,6 +207,11 @@ impl Recording {
             columns: short(width),
             sampled: short(sampled),
         });
+    }
+
+    pub(crate) fn push_unknown(&mut self) {
+        self.counts.statements += 1;
+        self.counts.unremembered += 1;
     }
 
     /// Whether a statement has become suspicious, and nobody knows yet where it comes from.

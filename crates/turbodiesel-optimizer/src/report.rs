@@ -191,7 +191,8 @@ impl Finding {
             _ if executions >= MANY => Severity::Error,
             _ => Severity::Warning,
         };
-        let file = |shown: &Shown| shown.site.as_ref().map_or_else(String::new, |it| it.file.clone());
+        let file =
+            |shown: &Shown| shown.site.as_ref().map_or_else(String::new, |it| it.file.clone());
         let mut parts = vec![class.as_str().to_owned()];
         for shown in statements.iter().chain(parent.iter().map(|parent| &parent.statement)) {
             parts.extend([shown.sql.clone(), file(shown)]);

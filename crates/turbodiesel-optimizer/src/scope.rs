@@ -127,6 +127,10 @@ impl ScopeOptions {
 }
 
 /// Runs a future in a scope of its own, and returns the scope with the future's output.
+///
+/// Give it an `async` block or the future of an `async fn`. The future of a single query on an
+/// [`Observed`](crate::Observed) connection was described before the scope was there, so it is counted
+/// but in no finding.
 pub async fn scope<F: Future>(future: F) -> (F::Output, QueryScope) {
     let scope = ScopeOptions::default().open();
     (scope.run(future).await, scope)
@@ -237,6 +241,13 @@ pub fn is_observed() -> bool {
     CONTEXT.try_with(|context| context.scope.is_some()).unwrap_or(false)
 }
 
+/// Counts a statement of which nothing is known, because it was described where there was no scope.
+pub(crate) fn record_unknown() {
+    if let Some(scope) = QueryScope::current() {
+        scope.all().for_each(|scope| scope.0.recording.lock().push_unknown());
+    }
+}
+
 /// Records a statement that a cache has answered, in the current scope if there is one. The first of
 /// the answer's rows are looked at.
 #[inline]
@@ -330,14 +341,16 @@ impl Observation {
         CONTEXT.try_with(begin).ok().flatten()
     }
 
-    /// The statement is executed now, and not when it was described. A place that is known by now is
-    /// its own.
-    pub fn start(&mut self) {
-        if let Ok(Some(site)) = CONTEXT.try_with(|context| context.site) {
-            self.site = Some(site);
-        }
+    /// The statement is executed now, and not when it was described: it belongs to the scope and the
+    /// place that are current by now, if there is a scope.
+    #[must_use]
+    pub fn start(mut self) -> Option<Self> {
+        let Context { scope, site } = Context::current();
+        self.scope = scope?;
+        self.site = site.or(self.site);
         self.start = self.scope.tick();
         self.begun = self.scope.0.clock.now();
+        Some(self)
     }
 
     /// A row has arrived.
@@ -356,17 +369,48 @@ impl Observation {
         self.rows = self.rows.saturating_add(1);
     }
 
-    /// So many rows were touched, which are not returned.
+    /// All rows have arrived. The first of them are looked at.
+    pub fn rows<'r, B, R>(&mut self, rows: &[R])
+    where
+        B: ObservedBackend,
+        R: Row<'r, B>,
+    {
+        rows.iter().take(SAMPLED_ROWS).for_each(|row| self.row(row));
+        self.touched(rows.len());
+    }
+
+    /// So many rows have arrived, and a function hands them out. The first of them are looked at.
+    pub fn answer<B, R>(&mut self, rows: usize, row: impl Fn(usize) -> Option<R>)
+    where
+        B: ObservedBackend,
+        R: for<'r> Row<'r, B>,
+    {
+        (0..rows.min(SAMPLED_ROWS)).filter_map(row).for_each(|row| self.row(&row));
+        self.touched(rows);
+    }
+
+    /// So many rows were touched, or returned, altogether.
     pub fn touched(&mut self, rows: usize) {
         self.rows = u32::try_from(rows).unwrap_or(u32::MAX);
     }
 
     /// The statement has ended: it is recorded.
     pub fn end(self, ended: Ended) {
+        self.record(ended, false);
+    }
+
+    /// The statement was answered without the database after all, for instance together with another
+    /// that was on its way there.
+    pub fn end_as_hit(self) {
+        self.record(Ended::Done, true);
+    }
+
+    fn record(self, ended: Ended, hit: bool) {
         let Self { scope, columns, .. } = &self;
         let end = scope.tick();
         let now = scope.0.clock.now();
         let nanos = u64::try_from(now.since(self.begun).as_nanos()).unwrap_or(u64::MAX);
+        let nanos = if hit { 0 } else { nanos };
         let entry = Entry {
             statement: &self.statement,
             site: self.site,
@@ -377,7 +421,7 @@ impl Observation {
             rows: self.rows,
             nanos,
             flags: Flags {
-                hit: false,
+                hit,
                 failed: ended == Ended::Failed,
                 in_transaction: self.in_transaction,
                 unread: ended == Ended::Unread,

@@ -66,7 +66,9 @@ impl ValueHash {
     pub(crate) fn all(values: impl IntoIterator<Item = Self>) -> u64 {
         // The values are hashed well already, so this need only depend on their order.
         const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
-        values.into_iter().fold(0, |all, value| (all.rotate_left(23) ^ value.0).wrapping_mul(FACTOR))
+        values
+            .into_iter()
+            .fold(0, |all, value| (all.rotate_left(23) ^ value.0).wrapping_mul(FACTOR))
     }
 }
 

@@ -5,7 +5,13 @@
 //! walk, from one node to the next, and cannot be batched; unless those answers are themselves those of
 //! a loop.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
+
+use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use super::{
     Thresholds,
@@ -37,6 +43,7 @@ struct Explanation {
 }
 
 /// Where a value was returned.
+#[derive(Clone, Copy, PartialEq)]
 struct Place {
     parent: usize,
     column: usize,
@@ -45,56 +52,67 @@ struct Place {
     first_row: u32,
 }
 
+type Values = HashSet<ValueHash, FixedState>;
+type Places = HashMap<ValueHash, SmallVec<[Place; 1]>, FixedState>;
+
 /// How many answers are remembered as the source of one value. One that is returned more often
 /// identifies nothing.
 const MOST_PLACES: usize = 64;
 
 pub(super) fn loops<'r>(groups: &Groups<'r>, thresholds: &Thresholds) -> Vec<Loop<'r>> {
     let least = thresholds.repeats;
-    let candidates: Vec<usize> = groups
+    let mut open: Vec<usize> = groups
         .iter()
         .filter(|(_, group)| group.executions.len() >= least && !group.statement().keys.is_empty())
         .map(|(index, _)| index)
         .collect();
     // The usual scope has no statement that is executed several times, and ends here.
-    if candidates.is_empty() {
+    if open.is_empty() {
         return Vec::new();
     }
-    let places = places(groups);
+    let bound = bound(groups, &open);
     let mut loops: Vec<Loop<'r>> = Vec::new();
-    let mut open: Vec<(usize, Explained)> =
-        candidates.into_iter().map(|index| (index, explain(groups, &places, index))).collect();
-    // What is explained by one answer first, then what is explained by the answers of loops.
-    loop {
-        let before = loops.len();
-        let grounded: HashSet<usize> = loops.iter().map(|it| it.group).collect();
-        open.retain(|(index, explained)| {
-            match explained.best(groups, *index, &grounded, least) {
-                Some(best) => loops.push(explained.to_loop(groups, *index, best)),
-                None => return true,
-            }
-            false
+    // What one answer of several rows explains first, then what the answers of loops explain.
+    let mut places = places(groups, &bound, |_, execution| execution.rows as usize >= least);
+    let mut by_one_answer = true;
+    while !places.is_empty() {
+        let known = loops.len();
+        open.retain(|&index| {
+            let best = best(groups, &places, index, least, by_one_answer);
+            loops.extend(best.map(|best| explained(groups, index, best)));
+            best.is_none()
         });
-        if loops.len() == before {
-            loops.sort_by_key(|it| it.group);
-            return loops;
-        }
+        let grounded: Vec<usize> = loops[known..].iter().map(|it| it.group).collect();
+        places = self::places(groups, &bound, |parent, _| grounded.contains(&parent));
+        by_one_answer = false;
     }
+    loops.sort_by_key(|it| it.group);
+    loops
 }
 
-/// Where each value that tells something was returned.
-fn places(groups: &Groups<'_>) -> HashMap<ValueHash, Vec<Place>> {
-    let mut places: HashMap<ValueHash, Vec<Place>> = HashMap::new();
+/// The values that some keys are bound to, of all whose equality tells something.
+fn bound(groups: &Groups<'_>, candidates: &[usize]) -> Values {
+    let executions = candidates.iter().flat_map(|&index| &groups.group(index).executions);
+    let values = executions.flat_map(|execution| groups.key_values(execution)).copied();
+    values.filter(|value| value.is_telling()).collect()
+}
+
+/// Where these values were returned, by some of the answers.
+fn places(
+    groups: &Groups<'_>,
+    values: &Values,
+    is_wanted: impl Fn(usize, &Execution) -> bool,
+) -> Places {
+    let mut places = Places::default();
     for (parent, group) in groups.iter() {
-        for (answer, execution) in group.executions.iter().enumerate() {
-            for row in groups.rows(execution) {
-                for (column, value) in row.iter().enumerate().filter(|(_, it)| it.is_telling()) {
-                    let places = places.entry(*value).or_default();
-                    let is_known = |it: &Place| (it.parent, it.column, it.answer) == (parent, column, answer);
-                    if places.len() < MOST_PLACES && !places.iter().any(is_known) {
-                        let first_row = execution.first_row;
-                        places.push(Place { parent, column, answer, first_row });
-                    }
+        let answers = group.executions.iter().enumerate();
+        for (answer, execution) in answers.filter(|(_, it)| is_wanted(parent, it)) {
+            let cells = groups.rows(execution).flat_map(|row| row.iter().enumerate());
+            for (column, value) in cells.filter(|(_, value)| values.contains(value)) {
+                let place = Place { parent, column, answer, first_row: execution.first_row };
+                let places = places.entry(*value).or_default();
+                if places.len() < MOST_PLACES && !places.contains(&place) {
+                    places.push(place);
                 }
             }
         }
@@ -102,93 +120,65 @@ fn places(groups: &Groups<'_>) -> HashMap<ValueHash, Vec<Place>> {
     places
 }
 
-/// What explains the values of a statement's keys.
-#[derive(Default)]
-struct Explained {
-    /// By one answer: its rows' values that were bound later.
-    by_one: HashMap<(Explanation, usize), HashSet<ValueHash>>,
-    /// By all answers of a statement.
-    by_all: HashMap<Explanation, HashSet<ValueHash>>,
-}
-
-fn explain(
+/// The best explanation of a statement's loop: the values of a column, enough of which were bound later.
+/// They may have to be those of one answer.
+fn best(
     groups: &Groups<'_>,
-    places: &HashMap<ValueHash, Vec<Place>>,
+    places: &Places,
     index: usize,
-) -> Explained {
-    let group = groups.group(index);
-    let mut explained = Explained::default();
-    let mut affinities = HashMap::new();
-    for execution in &group.executions {
+    least: usize,
+    by_one_answer: bool,
+) -> Option<Explanation> {
+    let mut affinities: HashMap<Explanation, u8> = HashMap::new();
+    let mut values: HashMap<(Explanation, Option<usize>), Values> = HashMap::new();
+    for execution in &groups.group(index).executions {
         for (key, value) in groups.key_values(execution).iter().enumerate() {
             for place in places.get(value).into_iter().flatten() {
                 let Place { parent, column, answer, first_row } = *place;
-                if first_row >= execution.start {
+                // By its own answers one by one, a statement walks.
+                if first_row >= execution.start || (parent == index && !by_one_answer) {
                     continue;
                 }
                 let explanation = Explanation { key, parent, column };
                 let affinity = affinities
                     .entry(explanation)
                     .or_insert_with(|| affinity(groups, index, explanation));
-                if value.is_integer() && *affinity == 0 {
-                    continue;
-                }
-                explained.by_one.entry((explanation, answer)).or_default().insert(*value);
-                if parent != index {
-                    explained.by_all.entry(explanation).or_default().insert(*value);
+                if *affinity > 0 || !value.is_integer() {
+                    let answer = by_one_answer.then_some(answer);
+                    values.entry((explanation, answer)).or_default().insert(*value);
                 }
             }
         }
     }
-    explained
+    let explanations = values.iter().filter(|(_, values)| values.len() >= least);
+    explanations
+        .max_by_key(|((explanation, answer), values)| {
+            // Ties go to the first, so that the same recording always gives the same findings.
+            (affinities[explanation], values.len(), Reverse((*explanation, *answer)))
+        })
+        .map(|((explanation, _), _)| *explanation)
 }
 
-impl Explained {
-    /// The best explanation, if one answer or the answers of a loop suffice.
-    fn best(
-        &self,
-        groups: &Groups<'_>,
-        index: usize,
-        grounded: &HashSet<usize>,
-        least: usize,
-    ) -> Option<Explanation> {
-        let by_one = self.by_one.iter().map(|((explanation, _), values)| (*explanation, values));
-        let by_loop = self.by_all.iter().filter(|(explanation, _)| grounded.contains(&explanation.parent));
-        let by_loop = by_loop.map(|(explanation, values)| (*explanation, values));
-        by_one
-            .chain(by_loop)
-            .filter(|(_, values)| values.len() >= least)
-            .max_by_key(|(explanation, values)| {
-                let affinity = affinity(groups, index, *explanation);
-                // Ties go to the first, so that the same recording always gives the same findings.
-                (affinity, values.len(), std::cmp::Reverse(*explanation))
-            })
-            .map(|(explanation, _)| explanation)
+/// The executions that a column's values explain, whichever answer they came from.
+fn explained<'r>(groups: &Groups<'r>, index: usize, explanation: Explanation) -> Loop<'r> {
+    let Explanation { key, parent, column } = explanation;
+    let answers = &groups.group(parent).executions;
+    let mut known: HashMap<ValueHash, u32, FixedState> = HashMap::default();
+    for answer in answers {
+        for value in groups.rows(answer).filter_map(|row| row.get(column)) {
+            let first_row = known.entry(*value).or_insert(answer.first_row);
+            *first_row = answer.first_row.min(*first_row);
+        }
     }
-
-    fn to_loop<'r>(
-        &self,
-        groups: &Groups<'r>,
-        index: usize,
-        explanation: Explanation,
-    ) -> Loop<'r> {
-        let Explanation { key, parent, column } = explanation;
-        let mut values: HashSet<ValueHash> =
-            self.by_all.get(&explanation).into_iter().flatten().copied().collect();
-        let answers = self.by_one.iter().filter(|((it, _), _)| *it == explanation);
-        values.extend(answers.flat_map(|(_, values)| values));
-        let first_row = groups.group(parent).executions.iter().map(|it| it.first_row).min();
-        let is_explained = |execution: &&&Execution| {
-            Some(execution.start) > first_row
-                && groups.key_values(execution).get(key).is_some_and(|it| values.contains(it))
-        };
-        let executions: Vec<_> =
-            groups.group(index).executions.iter().filter(is_explained).copied().collect();
-        let distinct = executions.iter().map(|it| it.binds).collect::<HashSet<_>>().len();
-        let rows = groups.group(parent).executions.iter().map(|it| it.rows);
-        let parent_rows = rows.max().unwrap_or(0);
-        Loop { group: index, key, parent, column, parent_rows, executions, distinct }
-    }
+    let is_explained = |execution: &&&Execution| {
+        let value = groups.key_values(execution).get(key).filter(|value| value.is_telling());
+        value.and_then(|value| known.get(value)).is_some_and(|&row| row < execution.start)
+    };
+    let executions: Vec<_> =
+        groups.group(index).executions.iter().filter(is_explained).copied().collect();
+    let distinct = executions.iter().map(|it| it.binds).collect::<HashSet<_>>().len();
+    let parent_rows = answers.iter().map(|it| it.rows).max().unwrap_or(0);
+    Loop { group: index, key, parent, column, parent_rows, executions, distinct }
 }
 
 /// How well the names of a returned column and of a key go together; zero if equal integers in them
@@ -212,10 +202,18 @@ fn name_affinity((column, parent): (&str, &Statement), (key, child): (&str, &Sta
     }
     if let Some(stem) = stem(&key, &column) {
         // `user_id` is given by the `id` of `users` rather than by that of `orders`.
-        return if parent.tables().any(|table| table.to_ascii_lowercase().starts_with(stem)) { 4 } else { 2 };
+        return if parent.tables().any(|table| table.to_ascii_lowercase().starts_with(stem)) {
+            4
+        } else {
+            2
+        };
     }
     if let Some(stem) = self::stem(&column, &key) {
-        return if child.tables().any(|table| table.to_ascii_lowercase().starts_with(stem)) { 4 } else { 2 };
+        return if child.tables().any(|table| table.to_ascii_lowercase().starts_with(stem)) {
+            4
+        } else {
+            2
+        };
     }
     u8::from(column.ends_with("id") && key.ends_with("id"))
 }

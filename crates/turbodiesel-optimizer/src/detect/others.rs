@@ -38,8 +38,7 @@ pub(super) fn write_loops(
             let in_a_run = |run: &Vec<&Execution>| {
                 run.iter().map(|it| it.binds).collect::<HashSet<_>>().len() >= least
             };
-            let executions: Vec<&Execution> =
-                runs.into_iter().filter(in_a_run).flatten().collect();
+            let executions: Vec<&Execution> = runs.into_iter().filter(in_a_run).flatten().collect();
             if executions.is_empty() {
                 return None;
             }
@@ -85,7 +84,8 @@ pub(super) fn duplicates(
 ) -> Vec<Finding> {
     let reads = groups.iter().filter(|(_, group)| {
         group.statement().kind.is_read()
-            && group.executions.len() >= thresholds.repeats
+            // What a cache answers again costs nothing worth a word.
+            && group.executions.iter().filter(|it| !it.flags.hit).count() >= thresholds.repeats
             // `SELECT nextval(…)` and the like are not about what is stored.
             && group.statement().tables().next().is_some()
     });
@@ -94,7 +94,6 @@ pub(super) fn duplicates(
         .filter_map(|(_, group)| {
             let repeated: Vec<&Execution> = repetitions(groups, group)
                 .into_iter()
-                // What a cache answers again costs nothing worth a word.
                 .filter(|same| {
                     let asked = same.iter().filter(|it| !it.flags.hit).count();
                     asked >= thresholds.repeats
@@ -161,12 +160,9 @@ fn may_change(other: &Statement, statement: &Statement) -> bool {
 pub(super) fn over_fetches(groups: &Groups<'_>, thresholds: &Thresholds) -> Vec<Finding> {
     groups
         .iter()
-        .filter(|(_, group)| {
-            group.statement().kind == Kind::Read && !group.statement().is_limited
-        })
+        .filter(|(_, group)| group.statement().kind == Kind::Read && !group.statement().is_limited)
         .filter_map(|(_, group)| {
-            let is_too_much =
-                |it: &&&Execution| it.flags.unread || it.rows >= thresholds.rows;
+            let is_too_much = |it: &&&Execution| it.flags.unread || it.rows >= thresholds.rows;
             let executions: Vec<&Execution> =
                 group.executions.iter().filter(is_too_much).copied().collect();
             if executions.is_empty() {

@@ -10,7 +10,8 @@ fn table(statement: &Statement) -> &str {
 /// One query for all values that a loop asked for one by one.
 pub(crate) fn batched(statement: &Statement, key: &str, column: &str) -> String {
     let table = table(statement);
-    let keys = format!("let keys: Vec<_> = parents.iter().map(|it| it.{}).collect();", field(column));
+    let keys =
+        format!("let keys: Vec<_> = parents.iter().map(|it| it.{}).collect();", field(column));
     let filter = format!(".filter({table}::{key}.eq_any(&keys))");
     match statement.kind {
         Kind::Aggregate => format!(

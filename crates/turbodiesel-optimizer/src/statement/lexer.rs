@@ -66,7 +66,9 @@ fn next(sql: &str, at: usize) -> (usize, Option<Token<'_>>) {
     match bytes[0] {
         byte if byte.is_ascii_whitespace() => (at + 1, None),
         b'-' if rest.starts_with("--") => (at + rest.find('\n').unwrap_or(rest.len()), None),
-        b'/' if rest.starts_with("/*") => (at + rest.find("*/").map_or(rest.len(), |it| it + 2), None),
+        b'/' if rest.starts_with("/*") => {
+            (at + rest.find("*/").map_or(rest.len(), |it| it + 2), None)
+        }
         b'\'' => literal(sql, at, at + end_of_quoted(bytes, b'\'', false)),
         b'"' | b'`' => {
             let end = at + end_of_quoted(bytes, bytes[0], false);
@@ -75,7 +77,8 @@ fn next(sql: &str, at: usize) -> (usize, Option<Token<'_>>) {
         }
         b'$' if bytes.get(1).is_some_and(u8::is_ascii_digit) => {
             let end = at + 1 + length(&rest[1..], |byte| byte.is_ascii_digit());
-            let number = sql[at + 1..end].parse::<u16>().ok().and_then(|number| number.checked_sub(1));
+            let number =
+                sql[at + 1..end].parse::<u16>().ok().and_then(|number| number.checked_sub(1));
             (end, Some(Token::Bind(number, (at, end))))
         }
         b'$' => match dollar_quoted(rest) {
@@ -95,7 +98,11 @@ fn next(sql: &str, at: usize) -> (usize, Option<Token<'_>>) {
             let prefixed = word == at + 1 && sql.as_bytes().get(word) == Some(&b'\'');
             if prefixed && byte.is_ascii_alphabetic() {
                 let escapes = byte.eq_ignore_ascii_case(&b'e');
-                return literal(sql, at, word + end_of_quoted(&sql.as_bytes()[word..], b'\'', escapes));
+                return literal(
+                    sql,
+                    at,
+                    word + end_of_quoted(&sql.as_bytes()[word..], b'\'', escapes),
+                );
             }
             (word, Some(Token::Word(&sql[at..word], (at, word))))
         }
