@@ -17,6 +17,7 @@ mod outcomes;
 mod pagination;
 mod pg_types;
 mod reading;
+mod scopes;
 mod sessions;
 mod smoke;
 mod sqlite;

@@ -13,14 +13,15 @@ const POSTGRES_VARIABLE: &str = "TURBODIESEL_BENCH_POSTGRES";
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Suites:
-  hit      an answer from the cache, against the query and a hand-written cache
-  miss     what the cache adds to a query that it cannot answer
-  off      what the library adds when everything is switched off
-  herd     how many queries reach the database when thousands ask for the same
-  memory   bytes kept per cached row
-  mixed    reads and durable writes at the same time, against an ideal cache
-  redis    the cache over Redis, against the raw client, and with Redis gone
-  keyset   a page a million rows deep, against the first page and OFFSET")]
+  hit        an answer from the cache, against the query and a hand-written cache
+  miss       what the cache adds to a query that it cannot answer
+  off        what the library adds when everything is switched off
+  herd       how many queries reach the database when thousands ask for the same
+  memory     bytes kept per cached row
+  mixed      reads and durable writes at the same time, against an ideal cache
+  redis      the cache over Redis, against the raw client, and with Redis gone
+  keyset     a page a million rows deep, against the first page and OFFSET
+  n-plus-one what it costs to record queries and to find the loops among them")]
 pub(crate) struct Options {
     /// The suites to run; all of them if none is named
     #[arg(value_name = "SUITE")]

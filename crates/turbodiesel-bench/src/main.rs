@@ -10,7 +10,7 @@
 //!
 //! - `model`: the table, its rows, the queries and the ways to ask them.
 //! - `rounds`: timing and medians.
-//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`, `redis`, `keyset`: the suites.
+//! - `hit`, `miss`, `off`, `herd`, `memory`, `mixed`, `redis`, `keyset`, `n_plus_one`: the suites.
 //! - `stub`: a database that answers at once, for `off`.
 //! - `allocations`: a global allocator that can count.
 //! - `cores`: who runs on which core.
@@ -28,6 +28,7 @@ mod memory;
 mod miss;
 mod mixed;
 mod model;
+mod n_plus_one;
 mod off;
 mod redis;
 mod report;
@@ -69,6 +70,7 @@ enum Suite {
     Mixed,
     Redis,
     Keyset,
+    NPlusOne,
 }
 
 /// What every suite is told.
@@ -132,5 +134,6 @@ async fn run(suite: Suite, context: Context) -> Result<Report> {
         Suite::Mixed => mixed::run(&context).await,
         Suite::Redis => redis::run(&context).await,
         Suite::Keyset => keyset::run(&context).await,
+        Suite::NPlusOne => n_plus_one::run(&context).await,
     }
 }

@@ -15,6 +15,7 @@ use diesel_async::{
 };
 use futures_util::{TryStreamExt, stream::BoxStream};
 use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, Weigh};
+use turbodiesel_optimizer::{Binds, ObservedBackend};
 use turbodiesel_sql::Dialect;
 
 use crate::{
@@ -53,7 +54,7 @@ pub enum Prepare {
 }
 
 /// The sealed half of [`Backend`]: reachable in bounds, not by name.
-pub trait Internals: diesel::backend::Backend + Sized + 'static {
+pub trait Internals: ObservedBackend + Sized {
     /// The diesel-async connection underneath.
     type Raw: AsyncConnection<Backend = Self> + PoolableConnection + Send + 'static;
     /// How to reach the database.
@@ -101,6 +102,9 @@ pub trait Internals: diesel::backend::Backend + Sized + 'static {
 
     /// The same binds once more, where they can be had.
     fn binds_again(binds: &Self::Binds) -> Option<Self::Binds>;
+
+    /// The hashes by which binds are compared with the cells of other answers.
+    fn hash_binds(binds: &Self::Binds) -> Binds;
 
     /// A bind as a value of a key of this type. `None` if it is NULL, or if the database would compare
     /// it otherwise.

@@ -29,6 +29,7 @@ use crate::{
     backend::{Backend, Loaded},
     db::Db,
     error::run_again,
+    observe,
     options::{ReadOptions, read_options},
     pool::Checkout,
     read::{self, Found, LoneRead},
@@ -152,6 +153,17 @@ impl<B: Backend> Connection<B> {
     }
 
     async fn load_captured(&mut self, captured: Captured<B>) -> QueryResult<Rows<B>> {
+        let observation = observe::begin(&captured, None, || self.in_transaction());
+        match self.load_unobserved(captured).await {
+            Ok((rows, outcome)) => Ok(rows.observed(observation, outcome)),
+            Err(error) => {
+                observe::end(observation, Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    async fn load_unobserved(&mut self, captured: Captured<B>) -> QueryResult<(Rows<B>, Outcome)> {
         self.outcome = None;
         let effect = self.prepare(&captured.shape).await?;
         let (rows, outcome) = match effect {
@@ -163,14 +175,19 @@ impl<B: Backend> Connection<B> {
             }
         };
         self.outcome = Some(outcome);
-        Ok(rows)
+        Ok((rows, outcome))
     }
 
     async fn execute_captured(&mut self, captured: Captured<B>) -> QueryResult<usize> {
+        let observation = observe::begin(&captured, None, || self.in_transaction());
         self.outcome = None;
-        let effect = self.prepare(&captured.shape).await?;
         let shape = Arc::clone(&captured.shape);
-        self.write(shape, effect, Count(captured)).await
+        let count = match self.prepare(&shape).await {
+            Ok(effect) => self.write(shape, effect, Count(captured)).await,
+            Err(error) => Err(error),
+        };
+        observe::end(observation, count.as_ref().copied());
+        count
     }
 
     /// Has the connection at hand, and says what a statement will do to the database and to it.
@@ -323,8 +340,13 @@ read_options!(Connection);
 impl<B: Backend> SimpleAsyncConnection for Connection<B> {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let shape = self.db.0.shapes.by_text(query, false);
-        let effect = self.prepare(&shape).await?;
-        self.write(shape, effect, Batch(query.to_owned())).await
+        let observation = observe::begin_batch(&shape, || self.in_transaction());
+        let result = match self.prepare(&shape).await {
+            Ok(effect) => self.write(shape, effect, Batch(query.to_owned())).await,
+            Err(error) => Err(error),
+        };
+        observe::end(observation, result.as_ref().map(|()| 0));
+        result
     }
 }
 

@@ -145,7 +145,11 @@ impl<B: Backend> Db<B> {
     ///
     /// It borrows nothing and holds no pool connection: one is checked out for each statement that
     /// needs the database.
+    ///
+    /// To an open [`QueryScope`](turbodiesel_optimizer::QueryScope), the queries of a handle are asked
+    /// where the handle was made.
     #[must_use]
+    #[track_caller]
     pub fn handle(&self) -> Handle<B> {
         Handle::new(self.clone())
     }

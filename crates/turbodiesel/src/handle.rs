@@ -1,6 +1,6 @@
 //! `Handle`: a `Db` with options of its own.
 
-use std::fmt;
+use std::{fmt, panic::Location};
 
 use diesel::{
     QueryResult,
@@ -48,11 +48,14 @@ pub struct Handle<B: Backend = Pg> {
     db: Db<B>,
     options: ReadOptions,
     outcome: Option<Outcome>,
+    /// Where it was made, which is mostly where its queries are asked.
+    site: &'static Location<'static>,
 }
 
 impl<B: Backend> Handle<B> {
+    #[track_caller]
     pub(crate) fn new(db: Db<B>) -> Self {
-        Self { db, options: ReadOptions::default(), outcome: None }
+        Self { db, options: ReadOptions::default(), outcome: None, site: Location::caller() }
     }
 
     /// How the last query for rows was answered; `None` if there was none, if it failed, or if the
@@ -103,7 +106,8 @@ impl<B: Backend> AsyncConnectionCore for Handle<B> {
         T::Query: QueryFragment<B> + QueryId + 'query,
     {
         self.outcome = None;
-        Load::new(&self.db, &self.options, Some(&mut self.outcome), &source.as_query())
+        let outcome = Some(&mut self.outcome);
+        Load::new(&self.db, &self.options, outcome, Some(self.site), &source.as_query())
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -114,7 +118,8 @@ impl<B: Backend> AsyncConnectionCore for Handle<B> {
         T: QueryFragment<B> + QueryId + 'query,
     {
         self.outcome = None;
-        write::execute(&self.db, self.db.0.shapes.capture(&source, &self.options))
+        let captured = self.db.0.shapes.capture(&source, &self.options);
+        write::execute(&self.db, captured, Some(self.site))
     }
 }
 

@@ -41,7 +41,6 @@
 //!
 //! # Features
 //!
-//! - `keyset` (default): pages that cost the same at any depth, the module of that name.
 //! - `sqlite` (default): SQLite as a second backend, compiled in.
 
 mod backend;
@@ -55,6 +54,7 @@ mod error;
 mod explain;
 mod handle;
 mod keeper;
+mod observe;
 mod options;
 mod pg;
 mod pool;
@@ -78,7 +78,6 @@ pub use turbodiesel_core::{
     Bypass, Clock, ManualClock, MonotonicClock, Outcome, PinValue, TableName, Tag, Tier,
 };
 
-#[cfg(feature = "keyset")]
 pub use turbodiesel_optimizer::keyset;
 
 #[cfg(feature = "sqlite")]
@@ -126,7 +125,6 @@ mod guides {
     struct Consistency;
     #[doc = include_str!("../../../docs/guide/connections.md")]
     struct Connections;
-    #[cfg(feature = "keyset")]
     #[doc = include_str!("../../../docs/guide/pagination.md")]
     struct Pagination;
     #[cfg(feature = "sqlite")]

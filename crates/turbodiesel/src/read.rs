@@ -23,6 +23,7 @@ use crate::{
     backend::{Backend, Loaded},
     db::Db,
     error::SharedError,
+    observe::{self, Site},
     options::ReadOptions,
     pool::Pooled,
     rows::Rows,
@@ -38,6 +39,9 @@ use crate::{
 pub struct Load<'a, B: Backend> {
     state: State<'a, B>,
     outcome: Option<&'a mut Option<Outcome>>,
+    /// Where it is asked, as far as its handle knows.
+    site: Site,
+    observation: observe::Begun,
 }
 
 enum State<'a, B: Backend> {
@@ -52,6 +56,7 @@ impl<'a, B: Backend> Load<'a, B> {
         db: &'a Db<B>,
         options: &'a ReadOptions,
         outcome: Option<&'a mut Option<Outcome>>,
+        site: Site,
         query: &Q,
     ) -> Self
     where
@@ -61,7 +66,7 @@ impl<'a, B: Backend> Load<'a, B> {
             Ok(captured) => State::Start { db, options, captured },
             Err(error) => State::Failed(error),
         };
-        Self { state, outcome }
+        Self { state, outcome, site, observation: None }
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -85,6 +90,7 @@ impl<B: Backend> Future for Load<'_, B> {
             // Looked up where it lies: a hit needs nothing of it moved.
             match look_up(db, options, captured) {
                 Found::Hit { answer, outcome, refresh } => {
+                    observe::hit(captured, self.site, &answer);
                     if refresh.is_some()
                         && let State::Start { db, captured, .. } = self.take_state()
                     {
@@ -95,13 +101,18 @@ impl<B: Backend> Future for Load<'_, B> {
                     return Poll::Ready(Ok(Rows::answer(answer)));
                 }
                 Found::Miss => {
+                    self.observation = observe::begin(captured, self.site, || false);
                     if let State::Start { db, options, captured } = self.take_state() {
                         self.state = State::Running(Box::pin(miss(db, options, captured)));
                     }
                 }
+                Found::Bypass(_) if write::needs_a_session(&captured.shape) => {
+                    self.state = State::Failed(write::refuse_control(&captured.shape.sql));
+                }
                 Found::Bypass(reason) => {
+                    self.observation = observe::begin(captured, self.site, || false);
                     if let State::Start { db, captured, .. } = self.take_state() {
-                        self.state = bypass(db, captured, reason);
+                        self.state = State::Running(Box::pin(bypass(db, captured, reason)));
                     }
                 }
             }
@@ -114,10 +125,17 @@ impl<B: Backend> Future for Load<'_, B> {
             },
         };
         self.state = State::Done;
-        Poll::Ready(result.map(|(rows, outcome)| {
-            self.note(outcome);
-            rows
-        }))
+        let observation = self.observation.take();
+        Poll::Ready(match result {
+            Ok((rows, outcome)) => {
+                self.note(outcome);
+                Ok(rows.observed(observation, outcome))
+            }
+            Err(error) => {
+                observe::end(observation, Err(&error));
+                Err(error)
+            }
+        })
     }
 }
 
@@ -127,18 +145,17 @@ impl<B: Backend> fmt::Debug for Load<'_, B> {
     }
 }
 
-/// How a query goes on that the cache has no part in.
-fn bypass<'a, B: Backend>(db: &'a Db<B>, captured: Captured<B>, reason: Bypass) -> State<'a, B> {
-    if write::needs_a_session(&captured.shape) {
-        return State::Failed(write::refuse_control(&captured.shape.sql));
+/// A query that the cache has no part in.
+async fn bypass<B: Backend>(
+    db: &Db<B>,
+    captured: Captured<B>,
+    reason: Bypass,
+) -> QueryResult<(Rows<B>, Outcome)> {
+    if write::effect(db, &captured.shape) == Effect::Nothing {
+        return live(db, captured, reason).await;
     }
-    State::Running(Box::pin(async move {
-        if write::effect(db, &captured.shape) == Effect::Nothing {
-            return live(db, captured, reason).await;
-        }
-        let rows = write::load(db, captured).await?;
-        Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
-    }))
+    let rows = write::load(db, captured).await?;
+    Ok((rows, db.0.counters.count_bypass(Bypass::Write)))
 }
 
 /// What the cache has for a query.
@@ -412,7 +429,7 @@ impl<'a, B: Backend> AsyncConnectionCore for &'a Db<B> {
         T: diesel::query_builder::AsQuery + 'query,
         T::Query: QueryFragment<B> + QueryId + 'query,
     {
-        Load::new(*self, ReadOptions::DEFAULT, None, &source.as_query())
+        Load::new(*self, ReadOptions::DEFAULT, None, None, &source.as_query())
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -422,6 +439,6 @@ impl<'a, B: Backend> AsyncConnectionCore for &'a Db<B> {
     where
         T: QueryFragment<B> + QueryId + 'query,
     {
-        write::execute(*self, self.0.shapes.capture(&source, ReadOptions::DEFAULT))
+        write::execute(*self, self.0.shapes.capture(&source, ReadOptions::DEFAULT), None)
     }
 }

@@ -16,7 +16,10 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use crate::{backend::Backend, pool::Checkout};
+use turbodiesel_core::Outcome;
+use turbodiesel_optimizer::Ended;
+
+use crate::{backend::Backend, observe, pool::Checkout};
 
 /// Rows of an answer: from the cache, from a finished write, or as they arrive.
 pub struct Rows<B: Backend>(Source<B>);
@@ -34,6 +37,9 @@ enum Source<B: Backend> {
 /// Rows as they arrive, and the connection that they come over unless the caller holds it.
 struct Live<B: Backend> {
     rows: BoxStream<'static, QueryResult<B::Row>>,
+    observation: observe::Begun,
+    /// Whether a row was asked for and has not come.
+    is_awaited: bool,
     /// Boxed, because a hit, which has none, moves the whole several times.
     connection: Option<Box<Checkout<B>>>,
 }
@@ -55,11 +61,45 @@ impl<B: Backend> Rows<B> {
             // Until the last row has arrived.
             connection.start();
         }
-        Self(Source::Live(Live { rows, connection: connection.map(Box::new) }))
+        let connection = connection.map(Box::new);
+        Self(Source::Live(Live { rows, observation: None, is_awaited: false, connection }))
+    }
+
+    /// Records the statement that these are the rows of: at once if they are all there, and otherwise
+    /// when they have been read.
+    pub(crate) fn observed(mut self, observation: observe::Begun, outcome: Outcome) -> Self {
+        let Some(mut observation) = observation else { return self };
+        match &mut self.0 {
+            Source::Answer { answer, .. } => {
+                let rows = answer.as_deref().map_or(0, B::row_count);
+                let row = |index| answer.clone().map(|answer| B::row(answer, index));
+                observation.answer::<B, _>(rows, row);
+            }
+            Source::Collected(rows) => observation.rows::<B, _>(rows.as_slice()),
+            Source::Live(live) => {
+                live.observation = Some(observation);
+                return self;
+            }
+        }
+        match outcome.is_served_from_cache() {
+            true => observation.end_as_hit(),
+            false => observation.end(Ended::Done),
+        }
+        self
     }
 }
 
 impl<B: Backend> Live<B> {
+    fn observe(&mut self, row: &Option<QueryResult<B::Row>>) {
+        let Some(observation) = &mut self.observation else { return };
+        if let Some(Ok(row)) = row {
+            observation.row::<B, _>(row);
+            return;
+        }
+        let ended = if row.is_none() { Ended::Done } else { Ended::Failed };
+        self.observation.take().into_iter().for_each(|observation| observation.end(ended));
+    }
+
     /// The last row has arrived: the connection may be used again.
     fn end(&mut self) {
         if let Some(mut connection) = self.connection.take() {
@@ -79,6 +119,16 @@ impl<B: Backend> Drop for Live<B> {
     /// Leaves the connection busy, to be closed and the statement cancelled, unless the stream ends
     /// soon: nobody else should wait for what is still to come.
     fn drop(&mut self) {
+        // Who waits for a row and is dropped was cancelled. Who does not has seen enough.
+        let observation = self.observation.take().filter(|_| !self.is_awaited);
+        if let Some(observation) = observation {
+            let next = self.rows.poll_next_unpin(&mut Context::from_waker(Waker::noop()));
+            let is_unread = matches!(next, Poll::Ready(Some(Ok(_))));
+            observation.end(if is_unread { Ended::Unread } else { Ended::Done });
+            if next.is_ready() && !is_unread {
+                self.end();
+            }
+        }
         // What has arrived already costs nothing to read, and mostly includes the end.
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..READ_AT_ONCE {
@@ -123,7 +173,10 @@ impl<B: Backend> Stream for Rows<B> {
             }
             Source::Collected(rows) => Poll::Ready(rows.next().map(Ok)),
             Source::Live(live) => {
+                live.is_awaited = true;
                 let row = ready!(live.rows.poll_next_unpin(context));
+                live.is_awaited = false;
+                live.observe(&row);
                 if !matches!(row, Some(Ok(_))) {
                     live.end();
                 }

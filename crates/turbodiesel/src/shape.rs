@@ -4,7 +4,7 @@ use std::{
     any::TypeId,
     ops::Deref,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -17,6 +17,7 @@ use diesel::{
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 use turbodiesel_cache::{Key, Slot, Stamps};
 use turbodiesel_core::{Bypass, Fingerprint, FingerprintKey, IdentityBuilder, IdentityBytes, Tier};
+use turbodiesel_optimizer::Statement;
 use turbodiesel_sql::{Kind, Plan, plan};
 
 use crate::{
@@ -51,6 +52,8 @@ pub(crate) struct Shape<B: Backend> {
     pub(crate) plan: Plan,
     pub(crate) shared: B::Shared,
     prepared: Option<Prepared>,
+    /// What a scope shows of it, once one has seen it.
+    statement: OnceLock<Arc<Statement>>,
     resolution: ArcSwapOption<Resolution>,
 }
 
@@ -114,6 +117,12 @@ impl Effect {
 }
 
 impl<B: Backend> Shape<B> {
+    /// The statement as scopes know it.
+    #[inline]
+    pub(crate) fn statement(&self) -> &Arc<Statement> {
+        self.statement.get_or_init(|| Statement::of(&self.sql))
+    }
+
     /// Stands for the statement where it changes something.
     pub(crate) fn cause(&self) -> Cause {
         Cause::statement(self.number)
@@ -338,6 +347,7 @@ impl<B: Backend> Shapes<B> {
             plan: plan(B::DIALECT, &sql),
             sql: Arc::clone(&sql),
             shared: B::Shared::default(),
+            statement: OnceLock::new(),
             prepared: if safe { Prepared::claim(&self.prepared) } else { None },
             resolution: ArcSwapOption::empty(),
         });

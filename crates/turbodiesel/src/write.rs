@@ -17,6 +17,7 @@ use crate::{
     db::{Db, Inner},
     detached::Detached,
     error::{outcome_unknown, unable_to_send},
+    observe::{self, Site},
     pool::Pooled,
     rows::Rows,
     session::{self, Change},
@@ -30,23 +31,31 @@ use crate::{
 pub(crate) fn execute<B: Backend>(
     db: &Db<B>,
     captured: QueryResult<Captured<B>>,
+    site: Site,
 ) -> BoxFuture<'_, QueryResult<usize>> {
     Box::pin(async move {
         let captured = captured?;
         if needs_a_session(&captured.shape) {
             return Err(refuse_control(&captured.shape.sql));
         }
-        if effect(db, &captured.shape) == Effect::Nothing {
-            let mut connection = db.0.checkout().await?;
-            db.0.counters.count_bypass(Bypass::Executed);
-            db.0.counters.count_statement();
-            let (raw, query) = (connection.start(), captured.into_query());
-            let count = AsyncConnectionCore::execute_returning_count(raw, query).await;
-            return connection.finish(count);
-        }
-        let shape = Arc::clone(&captured.shape);
-        to_its_end(db, shape, Count(captured)).await
+        let observation = observe::begin(&captured, site, || false);
+        let count = count(db, captured).await;
+        observe::end(observation, count.as_ref().copied());
+        count
     })
+}
+
+async fn count<B: Backend>(db: &Db<B>, captured: Captured<B>) -> QueryResult<usize> {
+    if effect(db, &captured.shape) == Effect::Nothing {
+        let mut connection = db.0.checkout().await?;
+        db.0.counters.count_bypass(Bypass::Executed);
+        db.0.counters.count_statement();
+        let (raw, query) = (connection.start(), captured.into_query());
+        let count = AsyncConnectionCore::execute_returning_count(raw, query).await;
+        return connection.finish(count);
+    }
+    let shape = Arc::clone(&captured.shape);
+    to_its_end(db, shape, Count(captured)).await
 }
 
 /// Executes a statement that writes, for its rows.
@@ -61,7 +70,10 @@ pub(crate) async fn batch<B: Backend>(db: &Db<B>, sql: &str) -> QueryResult<()> 
     if needs_a_session(&shape) {
         return Err(refuse_control(sql));
     }
-    to_its_end(db, shape, Batch(sql.to_owned())).await
+    let observation = observe::begin_batch(&shape, || false);
+    let result = to_its_end(db, shape, Batch(sql.to_owned())).await;
+    observe::end(observation, result.as_ref().map(|()| 0));
+    result
 }
 
 async fn to_its_end<B: Backend, S: Statement<B>>(

@@ -16,6 +16,7 @@ use turbodiesel::{
     stub::{Catalog, Internals, Loaded, PinType, Prepare, Relation, Signature},
 };
 use turbodiesel_core::{IdentityBuilder, PinRef, PinValue, Weigh};
+use turbodiesel_optimizer::{Binds, ObservedBackend, ValueHash};
 use turbodiesel_sql::Dialect;
 
 use super::{
@@ -85,6 +86,20 @@ impl Weigh for Uncached {
     }
 }
 
+impl ObservedBackend for Stub {
+    fn binds<Q>(query: &Q) -> QueryResult<Binds>
+    where
+        Q: QueryFragment<Stub> + ?Sized,
+    {
+        Self::collect_binds(query, &mut IdentityBuilder::default())
+            .map(|binds| Self::hash_binds(&binds))
+    }
+
+    fn cell(value: &[u8]) -> ValueHash {
+        ValueHash::bytes(value)
+    }
+}
+
 impl Backend for Stub {}
 
 impl Internals for Stub {
@@ -137,6 +152,14 @@ impl Internals for Stub {
 
     fn binds_again(_binds: &StubBinds) -> Option<StubBinds> {
         None
+    }
+
+    fn hash_binds(binds: &StubBinds) -> Binds {
+        let hash = |value: &Option<Vec<u8>>| match value {
+            Some(value) => ValueHash::bytes(value),
+            None => ValueHash::NULL,
+        };
+        binds.values.iter().map(hash).collect()
     }
 
     fn bind_value(_binds: &StubBinds, _index: usize, _kind: PinType) -> Option<PinRef<'_>> {

@@ -89,6 +89,11 @@ impl Internals for Pg {
     }
 
     #[inline]
+    fn hash_binds(binds: &Self::Binds) -> turbodiesel_optimizer::Binds {
+        binds.hashes()
+    }
+
+    #[inline]
     fn bind_value(binds: &Self::Binds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
         let (oid, bytes) = binds.value(index)?;
         values::scalar(oid, bytes, kind)

@@ -11,13 +11,14 @@ use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection
 use futures_core::future::BoxFuture;
 use futures_util::TryStreamExt;
 use turbodiesel_cache::Slot;
-use turbodiesel_core::Bypass;
+use turbodiesel_core::{Bypass, Outcome};
 
 use super::{PgRow, rows};
 use crate::{
     backend::Loaded,
     connection::{Begun, Connection},
     error::outcome_unknown,
+    observe,
     rows::Rows,
     settle::Lost,
     shape::{Captured, Effect, Shape},
@@ -42,6 +43,17 @@ impl Connection<Pg> {
     }
 
     async fn load_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
+        let observation = observe::begin(&captured, None, || self.in_transaction());
+        match self.answer_pipelined(captured).await {
+            Ok((rows, outcome)) => Ok(rows.observed(observation, outcome)),
+            Err(error) => {
+                observe::end(observation, Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    async fn answer_pipelined(&self, captured: Captured<Pg>) -> QueryResult<(Rows<Pg>, Outcome)> {
         let edition = self.db.0.keeper.edition();
         let effect = self.pipelined_effect(&captured)?;
         if effect == Effect::Nothing {
@@ -55,14 +67,13 @@ impl Connection<Pg> {
                 rows.map_ok(PgRow::live).try_collect().await
             })
             .await?;
-        self.db.0.counters.count_bypass(Bypass::Write);
-        Ok(Rows::collected(rows))
+        Ok((Rows::collected(rows), self.db.0.counters.count_bypass(Bypass::Write)))
     }
 
-    async fn read_pipelined(&self, captured: Captured<Pg>) -> QueryResult<Rows<Pg>> {
+    async fn read_pipelined(&self, captured: Captured<Pg>) -> QueryResult<(Rows<Pg>, Outcome)> {
         let db = &self.db;
         let (captured, lone) = match self.begin_read(captured)? {
-            Begun::Served(answer, _) => return Ok(Rows::answer(answer)),
+            Begun::Served(answer, outcome) => return Ok((Rows::answer(answer), outcome)),
             Begun::Read(captured, lone) => (captured, lone),
         };
         db.0.counters.count_statement();
@@ -73,26 +84,31 @@ impl Connection<Pg> {
         let lone = match lone {
             Ok(lone) => lone,
             Err(reason) => {
-                db.0.counters.count_bypass(reason);
                 let live = live.map_ok(PgRow::live);
-                return Ok(Rows::live(Box::pin(live), None));
+                let outcome = db.0.counters.count_bypass(reason);
+                return Ok((Rows::live(Box::pin(live), None), outcome));
             }
         };
         match rows::collect(live, db.0.settings.max_entry_bytes, &shape.shared).await? {
             Loaded::Whole(answer) => {
                 let answer = Arc::new(answer);
                 lone.fill(db, identity.key(), &answer);
-                db.0.counters.count_miss();
-                Ok(Rows::answer(answer))
+                Ok((Rows::answer(answer), db.0.counters.count_miss()))
             }
             Loaded::Streaming(rows) => {
-                db.0.counters.count_bypass(Bypass::TooLarge);
-                Ok(Rows::live(rows, None))
+                Ok((Rows::live(rows, None), db.0.counters.count_bypass(Bypass::TooLarge)))
             }
         }
     }
 
     async fn execute_pipelined(&self, captured: Captured<Pg>) -> QueryResult<usize> {
+        let observation = observe::begin(&captured, None, || self.in_transaction());
+        let count = self.count_pipelined(captured).await;
+        observe::end(observation, count.as_ref().copied());
+        count
+    }
+
+    async fn count_pipelined(&self, captured: Captured<Pg>) -> QueryResult<usize> {
         let edition = self.db.0.keeper.edition();
         let effect = self.pipelined_effect(&captured)?;
         let shape = Arc::clone(&captured.shape);

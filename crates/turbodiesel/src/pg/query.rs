@@ -15,6 +15,7 @@ use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_core::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use turbodiesel_core::IdentityBuilder;
+use turbodiesel_optimizer::{Binds, ValueHash, backend::postgres};
 
 use super::rows::LiveRow;
 use crate::backend::Prepare;
@@ -164,6 +165,18 @@ impl PgBinds {
         let bytes = self.values.get(index)?.as_deref()?;
         let oid = oid(self.metadata.get(index)?).ok()?;
         self.stand_in(oid).is_none().then_some((oid, bytes))
+    }
+
+    /// The hashes by which binds are compared with cells. What a type is that only a connection knows
+    /// makes no difference to them.
+    #[inline]
+    pub(super) fn hashes(&self) -> Binds {
+        let binds = self.values.iter().zip(&self.metadata);
+        let hash = |(value, metadata): (&Option<Vec<u8>>, &PgTypeMetadata)| match value {
+            Some(value) => postgres::hash(oid(metadata).unwrap_or(0), value),
+            None => ValueHash::NULL,
+        };
+        binds.map(hash).collect()
     }
 
     fn find_stand_ins(&mut self, types: Vec<CustomType>, second: &[Option<Vec<u8>>]) {

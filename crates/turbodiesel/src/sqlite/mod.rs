@@ -153,6 +153,10 @@ impl Internals for Sqlite {
         None
     }
 
+    fn hash_binds(binds: &SqliteBinds) -> turbodiesel_optimizer::Binds {
+        turbodiesel_optimizer::backend::sqlite::hashes(&binds.debug)
+    }
+
     fn bind_value(binds: &SqliteBinds, index: usize, kind: PinType) -> Option<PinRef<'_>> {
         values::bind(&binds.debug, index, kind)
     }

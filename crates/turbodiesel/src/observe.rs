@@ -1,0 +1,68 @@
+//! Telling statements to the scope of the task that asks them, if there is one.
+
+use std::{panic::Location, sync::Arc};
+
+use diesel::result::Error as DieselError;
+use turbodiesel_optimizer::{Asked, Ended, Observation, is_observed, record_hit};
+
+use crate::{
+    backend::Backend,
+    shape::{Captured, Shape},
+};
+
+/// Where a query is asked, as far as its connection knows.
+pub(crate) type Site = Option<&'static Location<'static>>;
+
+/// A statement under way, if there is a scope. Boxed, because without one it is moved about in vain.
+pub(crate) type Begun = Option<Box<Observation>>;
+
+/// Begins to observe a statement that goes to the database, when it does.
+#[inline]
+pub(crate) fn begin<B: Backend>(
+    captured: &Captured<B>,
+    site: Site,
+    in_transaction: impl FnOnce() -> bool,
+) -> Begun {
+    if !is_observed() {
+        return None;
+    }
+    let (statement, binds) = (captured.shape.statement(), B::hash_binds(captured.binds()));
+    let in_transaction = in_transaction();
+    Observation::begin(Asked { statement, binds: &binds, site, in_transaction }).map(Box::new)
+}
+
+/// Begins to observe a batch of statements.
+pub(crate) fn begin_batch<B: Backend>(
+    shape: &Shape<B>,
+    in_transaction: impl FnOnce() -> bool,
+) -> Begun {
+    if !is_observed() {
+        return None;
+    }
+    let (statement, in_transaction) = (shape.statement(), in_transaction());
+    Observation::begin(Asked { statement, binds: &[], site: None, in_transaction }).map(Box::new)
+}
+
+/// Records a statement that has failed, or has touched so many rows.
+pub(crate) fn end(observation: Begun, result: Result<usize, &DieselError>) {
+    let Some(mut observation) = observation else { return };
+    match result {
+        Ok(rows) => {
+            observation.touched(rows);
+            observation.end(Ended::Done);
+        }
+        Err(_) => observation.end(Ended::Failed),
+    }
+}
+
+/// Records a statement that the cache has answered.
+#[inline]
+pub(crate) fn hit<B: Backend>(captured: &Captured<B>, site: Site, answer: &Arc<B::Answer>) {
+    if !is_observed() {
+        return;
+    }
+    let (statement, binds) = (captured.shape.statement(), B::hash_binds(captured.binds()));
+    let asked = Asked { statement, binds: &binds, site, in_transaction: false };
+    let row = |index| Some(B::row(Arc::clone(answer), index));
+    record_hit::<B, B::Row>(asked, B::row_count(answer), row);
+}
