@@ -92,7 +92,8 @@
 //!
 //! - Small integers are equal by chance: a loop is only believed if the names of the two columns go
 //!   together, as `id` and `user_id` do. Two different tables' `id` do not, unless they share a table.
-//! - Of an answer 128 rows and 16 columns are looked at, and texts beyond 64 bytes are not.
+//! - Of an answer 128 rows and 16 columns are looked at, and texts beyond 64 bytes are not. Of answers
+//!   that a cache gives to one statement, 64 with a single row are.
 //! - A loop over values that no query returned, such as those of a request, is no finding.
 //! - Without one of the ways to say where a query is, all executions of a statement in a scope are
 //!   taken for one place.

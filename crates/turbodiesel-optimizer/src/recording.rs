@@ -28,6 +28,10 @@ const _: () = {
     assert!(executions + MOST_VALUES * size_of::<ValueHash>() <= 1 << 20);
 };
 
+/// Of how many answers of a cache to one statement a single row is looked at. They are looked at for
+/// chains of lookups within a loop, and more of them tell nothing new.
+const MOST_SINGLE_ROWS: u32 = 64;
+
 /// The statements of a scope.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
@@ -37,6 +41,8 @@ pub(crate) struct Recording {
     /// Of each execution the values of its keys, and then the cells of its first rows.
     values: Vec<ValueHash>,
     counts: Counts,
+    /// The key of the latest execution, which is often that of the next.
+    latest: usize,
 }
 
 /// How many statements a scope has seen.
@@ -109,10 +115,6 @@ pub(crate) struct Entry<'e> {
     pub(crate) rows: u32,
     pub(crate) nanos: u64,
     pub(crate) flags: Flags,
-    /// The cells of its first rows, row by row.
-    pub(crate) cells: &'e [ValueHash],
-    /// How many cells of a row there are.
-    pub(crate) width: usize,
 }
 
 impl Recording {
@@ -146,8 +148,13 @@ impl Recording {
     /// The number of a key, which is made if it is not known. `None` if there are too many.
     #[inline]
     fn key(&mut self, entry: &Entry<'_>) -> Option<u32> {
-        let site = entry.site.map_or(0, |site| std::ptr::from_ref(site).addr());
-        let id = (entry.statement.fingerprint(), site);
+        if let Some(latest) = self.keys.get(self.latest)
+            && Arc::ptr_eq(&latest.statement, entry.statement)
+            && latest.site.map(std::ptr::from_ref) == entry.site.map(std::ptr::from_ref)
+        {
+            return u32::try_from(self.latest).ok();
+        }
+        let id = id(entry.statement, entry.site);
         if let Some(&key) = self.index.get(&id) {
             return Some(key);
         }
@@ -166,8 +173,15 @@ impl Recording {
         Some(number)
     }
 
+    /// Records an execution. `look` appends the cells of its first rows, row by row, and says how many
+    /// there are in a row; `names` names their columns.
     #[inline]
-    pub(crate) fn push(&mut self, entry: &Entry<'_>, names: &impl Fn() -> Vec<Box<str>>) {
+    pub(crate) fn push(
+        &mut self,
+        entry: &Entry<'_>,
+        look: &impl Fn(&mut Vec<ValueHash>) -> usize,
+        names: &impl Fn() -> Vec<Box<str>>,
+    ) {
         match entry.flags.hit {
             true => self.counts.hits += 1,
             false => self.counts.statements += 1,
@@ -177,20 +191,25 @@ impl Recording {
             self.counts.unremembered += 1;
             return;
         };
+        self.latest = key as usize;
+        let Key { columns, executions, .. } = &mut self.keys[key as usize];
+        *executions += 1;
         let place = self.values.len();
         let room = MOST_VALUES - place;
-        let Key { columns, executions, .. } = &mut self.keys[key as usize];
-        if columns.is_empty() && entry.width > 0 {
-            *columns = names().into();
-        }
-        *executions += 1;
         self.values.extend(entry.statement.key_values(entry.binds).take(room));
         let keys = self.values.len() - place;
-        let width = entry.width;
-        // Whole rows only.
-        let most = (room - keys).checked_div(width).unwrap_or(0).min(SAMPLED_ROWS);
-        let sampled = entry.cells.len().checked_div(width).unwrap_or(0).min(most);
-        self.values.extend_from_slice(&entry.cells[..sampled * width]);
+        let tells_nothing_new =
+            entry.flags.hit && entry.rows <= 1 && *executions > MOST_SINGLE_ROWS;
+        let (mut width, mut sampled) = (0, 0);
+        if !tells_nothing_new && room - keys >= SAMPLED_ROWS * SAMPLED_COLUMNS {
+            width = look(&mut self.values);
+            let cells = self.values.len() - place - keys;
+            sampled = cells.checked_div(width).unwrap_or(0).min(SAMPLED_ROWS);
+            self.values.truncate(place + keys + sampled * width);
+            if columns.is_empty() && width > 0 {
+                *columns = names().into();
+            }
+        }
         let short = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
         let Entry { start, first_row, end, rows, nanos, flags, .. } = *entry;
         self.executions.push(Execution {
@@ -221,7 +240,7 @@ impl Recording {
         site: Option<&'static Location<'static>>,
         after: u32,
     ) -> bool {
-        let id = (statement.fingerprint(), site.map_or(0, |site| std::ptr::from_ref(site).addr()));
+        let id = id(statement, site);
         let key = self.index.get(&id).map(|&key| &self.keys[key as usize]);
         key.is_some_and(|key| key.executions + 1 >= after && key.stack.is_none())
     }
@@ -232,11 +251,17 @@ impl Recording {
         site: Option<&'static Location<'static>>,
         stack: Option<Stack>,
     ) {
-        let id = (statement.fingerprint(), site.map_or(0, |site| std::ptr::from_ref(site).addr()));
+        let id = id(statement, site);
         if let Some(&key) = self.index.get(&id) {
             self.keys[key as usize].stack = stack;
         }
     }
+}
+
+/// What a key is found by. Equal places may have different addresses; they are put together when they
+/// are judged.
+fn id(statement: &Statement, site: Option<&'static Location<'static>>) -> (u64, usize) {
+    (statement.fingerprint(), site.map_or(0, |site| std::ptr::from_ref(site).addr()))
 }
 
 #[cfg(test)]
@@ -262,10 +287,12 @@ mod tests {
                 rows: 1_000,
                 nanos: 0,
                 flags: Flags::default(),
-                cells: &cells,
-                width: 2,
             };
-            recording.push(&entry, &names);
+            let look = |values: &mut Vec<ValueHash>| {
+                values.extend_from_slice(&cells[..2 * SAMPLED_ROWS]);
+                2
+            };
+            recording.push(&entry, &look, &names);
         }
         assert_eq!(recording.keys.len(), MOST_KEYS);
         assert_eq!(recording.executions.len(), MOST_EXECUTIONS);

@@ -199,8 +199,13 @@ impl QueryScope {
     /// Records in this scope and those around it. The names of columns are wanted once for each
     /// statement.
     #[inline]
-    fn record(&self, entry: &Entry<'_>, names: impl Fn() -> Vec<Box<str>>) {
-        self.all().for_each(|scope| scope.0.recording.lock().push(entry, &names));
+    fn record(
+        &self,
+        entry: &Entry<'_>,
+        look: impl Fn(&mut Vec<ValueHash>) -> usize,
+        names: impl Fn() -> Vec<Box<str>>,
+    ) {
+        self.all().for_each(|scope| scope.0.recording.lock().push(entry, &look, &names));
     }
 
     fn sample_stack(&self, statement: &Statement, site: Option<&'static Location<'static>>) {
@@ -259,12 +264,6 @@ where
     let _ = CONTEXT.try_with(|context| {
         let Some(scope) = &context.scope else { return };
         let Asked { statement, binds, site, in_transaction } = asked;
-        let mut width = 0;
-        let mut cells = SmallVec::<[ValueHash; 32]>::new();
-        for row in (0..rows.min(SAMPLED_ROWS)).filter_map(&row) {
-            width = backend::width(&row);
-            cells.extend(backend::cells(&row, width));
-        }
         let tick = scope.tick();
         let entry = Entry {
             statement,
@@ -276,10 +275,20 @@ where
             rows: u32::try_from(rows).unwrap_or(u32::MAX),
             nanos: 0,
             flags: Flags { hit: true, in_transaction, ..Flags::default() },
-            cells: &cells,
-            width,
         };
-        scope.record(&entry, || row(0).map(|row| backend::names(&row, width)).unwrap_or_default());
+        let look = |values: &mut Vec<ValueHash>| {
+            let mut width = 0;
+            for row in (0..rows.min(SAMPLED_ROWS)).filter_map(&row) {
+                width = backend::width(&row);
+                values.extend(backend::cells(&row, width));
+            }
+            width
+        };
+        let names = || {
+            let first = row(0);
+            first.map(|row| backend::names(&row, backend::width(&row))).unwrap_or_default()
+        };
+        scope.record(&entry, look, names);
     });
 }
 
@@ -426,10 +435,12 @@ impl Observation {
                 in_transaction: self.in_transaction,
                 unread: ended == Ended::Unread,
             },
-            cells: &self.cells,
-            width: columns.len(),
         };
-        scope.record(&entry, || columns.clone());
+        let look = |values: &mut Vec<ValueHash>| {
+            values.extend_from_slice(&self.cells);
+            columns.len()
+        };
+        scope.record(&entry, look, || columns.clone());
     }
 }
 

@@ -64,15 +64,12 @@ impl Stack {
     pub(crate) fn site(&self) -> Option<Site> {
         let mut resolved = self.0.clone();
         resolved.resolve();
-        let symbols = resolved.frames().iter().flat_map(|frame| frame.symbols());
-        symbols
-            .filter_map(|symbol| {
-                let file = symbol.filename()?.to_str()?;
-                let is_own = is_application(file).then_some(symbol.lineno()?)?;
-                let column = symbol.colno().filter(|&column| column > 0);
-                Some(Site { file: shortened(file), line: is_own, column })
-            })
-            .next()
+        let mut symbols = resolved.frames().iter().flat_map(backtrace::BacktraceFrame::symbols);
+        symbols.find_map(|symbol| {
+            let file = symbol.filename()?.to_str().filter(|file| is_application(file))?;
+            let column = symbol.colno().filter(|&column| column > 0);
+            Some(Site { file: shortened(file), line: symbol.lineno()?, column })
+        })
     }
 
     #[cfg(not(feature = "backtrace"))]

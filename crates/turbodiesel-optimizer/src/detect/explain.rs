@@ -66,8 +66,10 @@ pub(super) fn loops<'r>(groups: &Groups<'r>, thresholds: &Thresholds) -> Vec<Loo
         .filter(|(_, group)| group.executions.len() >= least && !group.statement().keys.is_empty())
         .map(|(index, _)| index)
         .collect();
-    // The usual scope has no statement that is executed several times, and ends here.
-    if open.is_empty() {
+    // The usual scope has no statement that is executed several times, or no answer to follow, and
+    // ends here.
+    let has_rows = |(_, execution): &(usize, &Execution)| execution.rows as usize >= least;
+    if open.is_empty() || !groups.all().iter().any(has_rows) {
         return Vec::new();
     }
     let bound = bound(groups, &open);

@@ -78,7 +78,7 @@ impl<'r> Group<'r> {
 
     /// What a finding shows of the statement.
     pub(super) fn shown(&self) -> Shown {
-        let site = self.key.site.map(|site| Site::from(site));
+        let site = self.key.site.map(Site::from);
         let site = site.or_else(|| self.key.stack.as_ref().and_then(|stack| stack.site()));
         let statement = self.statement();
         let tables = statement.tables().map(ToOwned::to_owned).collect();

@@ -61,10 +61,12 @@ fn record(story: &[Told]) -> Recording {
             rows: u32::try_from(cells.len()).unwrap(),
             nanos: told.nanos,
             flags: Flags { failed: told.failed, ..Flags::default() },
-            cells: &cells,
-            width: usize::from(!cells.is_empty()),
         };
-        recording.push(&entry, &|| vec![told.column.into()]);
+        let look = |values: &mut Vec<ValueHash>| {
+            values.extend_from_slice(&cells);
+            usize::from(!cells.is_empty())
+        };
+        recording.push(&entry, &look, &|| vec![told.column.into()]);
     }
     recording
 }
