@@ -47,7 +47,7 @@ impl Context {
 /// A scope is local to its task: [`in_current_scope`](InCurrentScope::in_current_scope) takes it along
 /// to a spawned one. Statements of a scope within a scope belong to both. Cheap to clone.
 ///
-/// Recording a statement costs one to two hundred nanoseconds, and not having a scope one look at a task
+/// Recording a statement costs about a hundred nanoseconds, and not having a scope one look at a task
 /// local.
 /// At most 1 MiB is kept: hashes of the values, never the values themselves.
 ///
