@@ -113,7 +113,7 @@ fn main() -> Result<()> {
 
 fn measure(suite: Suite, context: &Context) -> Result<Report> {
     let (runtime, _apart) = match suite {
-        Suite::Hit | Suite::Miss | Suite::Off | Suite::Keyset => {
+        Suite::Hit | Suite::Miss | Suite::Off | Suite::Keyset | Suite::NPlusOne => {
             let (runtime, apart) = cores::apart(&context.server_url)?;
             (runtime, Some(apart))
         }

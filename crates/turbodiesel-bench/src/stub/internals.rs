@@ -32,6 +32,14 @@ pub(crate) struct StubBinds {
     metadata: Vec<Oid>,
 }
 
+impl StubBinds {
+    fn of(query: &(impl QueryFragment<Stub> + ?Sized)) -> QueryResult<Self> {
+        let mut collector = RawBytesBindCollector::<Stub>::new();
+        query.collect_binds(&mut collector, &mut (), &Stub)?;
+        Ok(Self { values: collector.binds, metadata: collector.metadata })
+    }
+}
+
 /// A statement that owns its SQL and binds.
 #[derive(Debug)]
 pub(crate) struct StubQuery {
@@ -91,8 +99,7 @@ impl ObservedBackend for Stub {
     where
         Q: QueryFragment<Stub> + ?Sized,
     {
-        Self::collect_binds(query, &mut IdentityBuilder::default())
-            .map(|binds| Self::hash_binds(&binds))
+        StubBinds::of(query).map(|binds| Self::hash_binds(&binds))
     }
 
     fn cell(value: &[u8]) -> ValueHash {
@@ -137,9 +144,7 @@ impl Internals for Stub {
     where
         Q: QueryFragment<Stub> + QueryId + ?Sized,
     {
-        let mut collector = RawBytesBindCollector::<Stub>::new();
-        query.collect_binds(&mut collector, &mut (), &Stub)?;
-        let binds = StubBinds { values: collector.binds, metadata: collector.metadata };
+        let binds = StubBinds::of(query)?;
         for (value, oid) in binds.values.iter().zip(&binds.metadata) {
             identity.push_u32(oid.0);
             match value {
