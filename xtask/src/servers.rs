@@ -30,7 +30,7 @@ impl Server {
     pub(crate) fn major_version(&self) -> Option<u32> {
         match self {
             Self::Named(_) => None,
-            Self::Private(server) => server.version().split('.').next()?.parse().ok(),
+            Self::Private(server) => major_version(server.version()),
         }
     }
 
@@ -41,6 +41,11 @@ impl Server {
             Self::Private(server) => format!("private PostgreSQL {}", server.version()),
         }
     }
+}
+
+/// The number at the beginning of a version such as `15.14`, `18beta1` or `19devel`.
+fn major_version(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// A private server of the programs that somebody asked for, else the one that `DATABASE_URL` names,
@@ -114,4 +119,18 @@ pub(crate) fn private_redis() -> Result<Redis> {
 /// Makes sure that programs which start Redis servers of their own can do so.
 pub(crate) fn provide_redis() -> Result<()> {
     Ok(private_redis()?.stop()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_before_the_first_release_have_a_major_version_too() {
+        for (version, expected) in
+            [("15.14", Some(15)), ("18beta1", Some(18)), ("19devel", Some(19)), ("devel", None)]
+        {
+            assert_eq!(major_version(version), expected, "{version}");
+        }
+    }
 }

@@ -10,8 +10,9 @@ use std::{
     sync::{
         OnceLock,
         atomic::{AtomicBool, AtomicI32, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
+    thread,
     time::Duration,
 };
 
@@ -24,6 +25,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub(crate) struct Step {
     command: Command,
     mend: Option<String>,
+    limit: Option<Duration>,
 }
 
 /// A signal asked the task to end.
@@ -65,7 +67,7 @@ impl Step {
         }
         // Its own process group, so that an interrupt can end it with all its children.
         command.process_group(0);
-        Self { command, mend: None }
+        Self { command, mend: None, limit: None }
     }
 
     pub(crate) fn args<I: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = I>) -> Self {
@@ -81,6 +83,12 @@ impl Step {
     /// The command that mends a failure.
     pub(crate) fn mend(mut self, mend: impl Into<String>) -> Self {
         self.mend = Some(mend.into());
+        self
+    }
+
+    /// How long a command that is run quietly may take; then it is killed with all its children.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
         self
     }
 
@@ -112,10 +120,15 @@ impl Step {
     pub(crate) fn run_quietly(mut self) -> Result<(bool, String)> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.spawn()?;
+        let watch = self.limit.map(|limit| Watch::of(&child, limit));
         let output = child.wait_with_output().context("cannot wait for the command");
         forget_running();
+        let killed = watch.is_some_and(Watch::end);
         let output = output?;
         check_interrupted()?;
+        if let Some(limit) = self.limit.filter(|_| killed) {
+            bail!("`{self}` did not end within {:.0} s and was killed", limit.as_secs_f64());
+        }
         let text = [output.stdout, output.stderr].concat();
         Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
     }
@@ -146,6 +159,35 @@ impl Step {
             Some(mend) => bail!("`{self}` failed ({status}); {mend}"),
             None => bail!("`{self}` failed ({status})"),
         }
+    }
+}
+
+/// A thread that kills a command when its time is over.
+struct Watch {
+    ended: mpsc::Sender<()>,
+    killed: thread::JoinHandle<bool>,
+}
+
+impl Watch {
+    fn of(child: &Child, limit: Duration) -> Self {
+        // OK because process ids are positive and fit.
+        let group = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+        let (ended, end) = mpsc::channel();
+        let killed = thread::spawn(move || {
+            let late = end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if let Some(group) = group.filter(|_| late) {
+                // OK because it fails only for a group that has ended already.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            late
+        });
+        Self { ended, killed }
+    }
+
+    /// Whether the command was killed.
+    fn end(self) -> bool {
+        drop(self.ended);
+        self.killed.join().unwrap_or_default()
     }
 }
 
@@ -188,7 +230,7 @@ pub(crate) fn wait_for_interrupt(or_end_of_input: bool) -> Result<()> {
     let (sender, receiver) = mpsc::channel();
     if or_end_of_input {
         let sender = sender.clone();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             // An unreadable input is an ended one.
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
             let _ = sender.send(Wake::EndOfInput);
@@ -280,6 +322,20 @@ mod tests {
             step.to_string(),
             "cargo --url 'postgres://me:***@host/db' postgres://me@host/db"
         );
+    }
+
+    #[test]
+    fn a_command_without_an_end_is_killed_with_its_children() {
+        // The output stays open as long as either of them lives.
+        let step = program("sh").args(["-c", "tail -f /dev/null & wait"]);
+        let error = step.within(Duration::from_millis(50)).run_quietly().unwrap_err().to_string();
+        assert!(error.ends_with("did not end within 0 s and was killed"), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_ends_in_time_is_not_killed() {
+        let step = program("sh").args(["-c", "echo done"]).within(Duration::from_secs(60));
+        assert_eq!(step.run_quietly().unwrap(), (true, "done\n".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test on private servers, with a summary.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -18,6 +19,8 @@ use crate::{
 const POSTGRES_VARIABLE: &str = "TURBODIESEL_TEST_POSTGRES";
 /// The one in which they find the programs for servers of their own.
 const PROGRAMS_VARIABLE: &str = "PG_BIN";
+/// The one that says how many writes the differential test makes.
+const WRITES_VARIABLE: &str = "TURBODIESEL_WRITES";
 
 /// The tests whose subject depends on what the newest PostgreSQL tells of a write.
 const OF_THE_NEWEST: [&str; 2] = ["exactness", "differential::on_postgres"];
@@ -40,6 +43,11 @@ pub(crate) struct Options {
     #[arg(long)]
     fast: bool,
 
+    /// Also run what depends on PostgreSQL 18 on that one if other tests are left out, and fail where
+    /// it cannot be had
+    #[arg(long)]
+    require_newest: bool,
+
     /// Options of the test binaries, after `--`
     #[arg(last = true, value_name = "TEST OPTIONS")]
     options: Vec<String>,
@@ -52,7 +60,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut summary = Summary::default();
     let step = on(tests(options), &server, options.postgres_bin.as_deref());
     let tested = summary.of(step);
-    let newest = if options.is_everything() { test_newest(&server) } else { Ok(()) };
+    // After Ctrl-C nothing more is begun.
+    shell::check_interrupted()?;
+    let newest = test_newest(options, &server);
     tested.and(newest)?;
     match &options.filter {
         Some(filter) if summary.passed == 0 => bail!("no test has a name with `{filter}`"),
@@ -63,8 +73,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 impl Options {
     /// Whether nothing was left out.
     fn is_everything(&self) -> bool {
-        let Self { filter, package, postgres_bin: _, fast, options } = self;
+        let Self { filter, package, postgres_bin: _, fast, require_newest: _, options } = self;
         filter.is_none() && package.is_empty() && !fast && options.is_empty()
+    }
+
+    /// Whether the newest PostgreSQL remains to be tested on after a server of this version.
+    fn asks_for_newest(&self, tested: Option<u32>) -> bool {
+        let is_newest = tested.is_some_and(|version| version >= newest::MAJOR_VERSION);
+        if self.is_everything() { !is_newest } else { self.require_newest }
     }
 }
 
@@ -77,9 +93,10 @@ fn on(step: shell::Step, server: &Server, programs: Option<&Path>) -> shell::Ste
     }
 }
 
-/// The tests that depend on the newest PostgreSQL, on that one. Where it cannot be had, says so.
-fn test_newest(tested: &Server) -> Result<()> {
-    if tested.major_version().is_some_and(|version| version >= newest::MAJOR_VERSION) {
+/// The tests that depend on the newest PostgreSQL, on that one, unless they were among those on the
+/// tested server. Where it cannot be had, says so or fails.
+fn test_newest(options: &Options, tested: &Server) -> Result<()> {
+    if !options.asks_for_newest(tested.major_version()) {
         return Ok(());
     }
     let had = newest::postgres(tested).and_then(|programs| {
@@ -88,22 +105,43 @@ fn test_newest(tested: &Server) -> Result<()> {
     });
     let (programs, server) = match had {
         Ok(had) => had,
-        Err(error) if error.is::<shell::Interrupted>() => return Err(error),
         Err(error) => {
-            eprintln!(
-                "not tested on PostgreSQL {}, which tells what rows were before a write: {error:#}",
-                newest::MAJOR_VERSION
-            );
-            return Ok(());
+            shell::check_interrupted()?;
+            return untested(&error, options.require_newest);
         }
     };
     // All of the workspace, as above: of fewer packages Cargo would build some anew.
     let step = shell::cargo(["test", "--workspace", "--all-features", "--test", "integration"])
         .args(["--"])
-        .args(OF_THE_NEWEST)
+        .args(OF_THE_NEWEST);
+    let step = match env::var_os(WRITES_VARIABLE) {
+        Some(_) => step,
         // The differential test has made its many writes on the other server.
-        .env("TURBODIESEL_WRITES", "1500");
-    Summary::default().of(on(step, &server, Some(&programs)))
+        None => step.env(WRITES_VARIABLE, "1500"),
+    };
+    let mut summary = Summary::default();
+    summary.of(on(step, &server, Some(&programs)))?;
+    if summary.passed == 0 {
+        bail!("none of the tests for PostgreSQL {} was found", newest::MAJOR_VERSION);
+    }
+    Ok(())
+}
+
+/// Says as the last line of the summary why the newest PostgreSQL was not tested on.
+fn untested(why: &anyhow::Error, required: bool) -> Result<()> {
+    let version = newest::MAJOR_VERSION;
+    let text = format!("{why:#}");
+    let (line, details) = text.split_once('\n').unwrap_or((&text, ""));
+    if !details.is_empty() {
+        eprintln!("{details}");
+    }
+    println!(
+        "not tested on PostgreSQL {version}, which tells what rows were before a write: {line}"
+    );
+    if required {
+        bail!("the tests on PostgreSQL {version} are required, and were not run");
+    }
+    Ok(())
 }
 
 fn tests(options: &Options) -> shell::Step {
@@ -184,6 +222,40 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let line = [&["test"][..], arguments].concat();
+        <Line as clap::Parser>::parse_from(line).options
+    }
+
+    #[test]
+    fn the_newest_is_tested_on_with_everything_and_where_it_is_required() {
+        assert!(options(&[]).asks_for_newest(Some(15)));
+        assert!(options(&[]).asks_for_newest(None));
+        assert!(!options(&["--filter", "commit"]).asks_for_newest(Some(15)));
+        assert!(options(&["--filter", "commit", "--require-newest"]).asks_for_newest(Some(15)));
+    }
+
+    #[test]
+    fn what_was_tested_on_the_newest_is_not_tested_on_it_again() {
+        assert!(!options(&[]).asks_for_newest(Some(18)));
+        assert!(!options(&["--require-newest"]).asks_for_newest(Some(19)));
+        // Other tests may have been chosen than those that depend on it.
+        assert!(options(&["--fast", "--require-newest"]).asks_for_newest(Some(18)));
+    }
+
+    #[test]
+    fn an_untested_version_is_an_error_only_where_it_is_required() {
+        let why = anyhow::anyhow!("npm could not fetch it\nits output");
+        untested(&why, false).unwrap();
+        let error = untested(&why, true).unwrap_err().to_string();
+        assert_eq!(error, "the tests on PostgreSQL 18 are required, and were not run");
+    }
 
     #[test]
     fn results_of_binaries_add_up() {
