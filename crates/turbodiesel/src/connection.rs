@@ -37,7 +37,7 @@ use crate::{
     session::{self, Change},
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Learn, Ran, Statement},
-    tags::Expectation,
+    tags::{Expectation, Refusal},
     touched::Frames,
     transaction::{CommitOutcome, Transactions},
     write,
@@ -101,7 +101,7 @@ pub struct Connection<B: Backend = Pg> {
     out_of_hand: bool,
     /// The connection was lost in an open transaction, which is broken until it is given up.
     lost_in_transaction: bool,
-    /// A write of the open transaction failed in a way that makes one doubt the catalog.
+    /// A write of the open transaction may have been refused for what it was asked besides.
     pub(crate) suspects_catalog: bool,
     options: ReadOptions,
     outcome: Option<Outcome>,
@@ -254,9 +254,12 @@ impl<B: Backend> Connection<B> {
         let checkout = self.checked_out()?;
         let ran = statement.run(checkout.start(), learn).await;
         let ran = checkout.finish(ran);
-        if let (Some(learning), Err(error)) = (&learning, &ran) {
-            self.suspects_catalog |= write::may_be_of_the_catalog(error);
-            if learning.is_to_blame_for(error) {
+        if let (Some(learning), Err(error)) = (&learning, &ran)
+            && let Some(refusal) = learning.refusal(error)
+        {
+            self.suspects_catalog = true;
+            // Where the right to read it is missing, that is the error's to say.
+            if let Refusal::Missing(_) = refusal {
                 return Err(run_again(error));
             }
         }

@@ -134,15 +134,20 @@ pub fn is_outcome_unknown(error: &DieselError) -> bool {
 }
 
 /// The error that Diesel has for "run the transaction again", for one that failed by what we asked for
-/// beside its statement.
+/// beside its statement. It says all that the database has said, but for a place in a text that the
+/// caller does not know.
 pub(crate) fn run_again(error: &DieselError) -> DieselError {
+    let said = match error {
+        DieselError::DatabaseError(_, information) => Information::of(&**information),
+        _ => Information::default(),
+    };
     let message = format!(
         "a key has changed elsewhere since the catalog was read, and a write asked for it: run the \
          transaction again: {error}"
     );
     DieselError::DatabaseError(
         DatabaseErrorKind::SerializationFailure,
-        Box::new(Information::message(message)),
+        Box::new(Information { message, position: None, ..said }),
     )
 }
 

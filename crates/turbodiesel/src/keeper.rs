@@ -84,6 +84,8 @@ impl CatalogKeeper {
         raw: &mut B::Raw,
         opened: Option<&SearchPath>,
     ) -> QueryResult<Signature> {
+        // Not within the time: that others check is no reason to believe nothing any more.
+        let _checking = self.checking.lock().await;
         let checked = timeout(CHECK_TIMEOUT, self.compare::<B>(raw, opened)).await;
         checked
             .unwrap_or_else(|_| Err(unable_to_send("the catalog check timed out".to_owned())))
@@ -93,12 +95,12 @@ impl CatalogKeeper {
             })
     }
 
+    /// Only one at a time.
     async fn compare<B: Backend>(
         &self,
         raw: &mut B::Raw,
         opened: Option<&SearchPath>,
     ) -> QueryResult<Signature> {
-        let _checking = self.checking.lock().await;
         let signature = B::catalog_signature(raw).await?;
         let Signature { objects, search_path, uncommitted, .. } = &signature;
         if *uncommitted || opened.is_some_and(|opened| opened != search_path) {

@@ -22,7 +22,8 @@ use smallvec::SmallVec;
 use turbodiesel_cache::{ColumnSlots, Slot, Stamps};
 use turbodiesel_core::{PinRef, PinValue, TableName, Tag};
 use turbodiesel_sql::{
-    Action, Inserted, Occurrence, Pin, PinSource, Plan, Returned, Rows, Scalar, Target, Writes,
+    Action, Inserted, Occurrence, Pin, PinSource, Plan, Returned, Returning, Rows, Scalar, Target,
+    Writes,
 };
 
 use crate::{
@@ -261,15 +262,36 @@ impl Key {
 pub(crate) struct Learning {
     /// The statement, which returns what is to be learnt.
     sql: Arc<str>,
-    /// How many of its characters are the caller's.
-    own: usize,
-    /// How many columns were appended for that, which the caller must not see.
-    appended: usize,
+    /// The columns that were appended for that, which the caller must not see.
+    appended: Box<[Appended]>,
+    /// The table that is written.
+    table: TableName,
+    /// All keys that it had when its catalog was read, and all of them could be read.
+    all_keys: BTreeSet<Box<str>>,
     /// Whether their values come as text.
     as_text: bool,
     keys: Box<[(Place, Key)]>,
     /// What bounds the number of rows, where the statement does not list them.
     bound: Option<Values>,
+}
+
+/// A column that a write is asked for besides.
+#[derive(Debug)]
+struct Appended {
+    key: Box<str>,
+    /// The place of its first character in the statement, as PostgreSQL counts.
+    start: usize,
+    /// How PostgreSQL calls it when it does not know it, in every language.
+    said: Box<str>,
+}
+
+/// What makes one think that a write was refused for what it was asked besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal<'l> {
+    /// The server does not know this key, in the very place where we have asked for it.
+    Missing(&'l str),
+    /// It says something of the table and does not say where. It may be that a right is missing.
+    Hidden,
 }
 
 /// What a write makes of a key that its rows tell.
@@ -305,6 +327,12 @@ impl Expectation {
     /// All that a statement may change, whatever its binds.
     pub(crate) fn of(effect: &Effect) -> Self {
         Self { slots: effect.slots().into(), ..Self::default() }
+    }
+
+    /// The same if nothing is asked for besides.
+    pub(crate) fn without_learning(mut self) -> Self {
+        self.slots.append(&mut self.unlearnt);
+        Self { slots: self.slots, ..Self::default() }
     }
 }
 
@@ -351,7 +379,7 @@ impl WriteTags {
                     Touched::Unknown => fixed.extend(key.any_tags()),
                 }
             }
-            match Learning::of(plan, sql, target, relation, in_rows) {
+            match Learning::of(plan, sql, target, (&known.table, relation), in_rows) {
                 Ok(learnt) => learning = learnt.map(Arc::new),
                 Err(unlearnt) => fixed.extend(unlearnt.iter().flat_map(|(_, key)| key.any_tags())),
             }
@@ -455,7 +483,7 @@ impl Learning {
         plan: &Plan,
         sql: &str,
         target: &Target,
-        relation: &Relation,
+        (table, relation): (&TableName, &Relation),
         keys: Vec<(Rowwise, Key)>,
     ) -> Result<Option<Self>, Vec<(Rowwise, Key)>> {
         if keys.is_empty() {
@@ -493,15 +521,23 @@ impl Learning {
             false => returning.extend_with_old(sql, &appended, &old),
         };
         let Some(extended) = extended else { return Err(keys) };
-        let own = sql.chars().zip(extended.chars()).take_while(|(own, all)| own == all).count();
-        let appended = appended.len() + old.len();
+        let asked = asked(returning, sql, &appended, &old);
+        let appended = asked.len();
         let mut next = (0..appended).map(Place::Appended);
         let places: Vec<Place> =
             now.into_iter().filter_map(|place| place.or_else(|| next.next())).collect();
         let keys = places.into_iter().zip(keys.into_iter().map(|(_, key)| key));
         let keys = keys.chain(next.zip(replaced)).collect();
         let as_text = returning.appends_text();
-        Ok(Some(Self { sql: extended.into(), own, appended, as_text, keys, bound }))
+        Ok(Some(Self {
+            sql: extended.into(),
+            appended: asked,
+            table: table.clone(),
+            all_keys: relation.pins().map(|(name, _)| name.into()).collect(),
+            as_text,
+            keys,
+            bound,
+        }))
     }
 
     /// The statement to execute instead.
@@ -511,17 +547,49 @@ impl Learning {
 
     /// How many columns at the end of a row the caller must not see.
     pub(crate) fn appended(&self) -> usize {
-        self.appended
+        self.appended.len()
     }
 
-    /// Whether a statement was refused for what was appended to it.
-    pub(crate) fn is_to_blame_for(&self, error: &DieselError) -> bool {
+    /// Whether a statement may have been refused for what was appended to it, as far as the error
+    /// tells. It tells no code. And the place may be one in the text of a trigger, so the place alone
+    /// proves nothing.
+    pub(crate) fn refusal(&self, error: &DieselError) -> Option<Refusal<'_>> {
         let DieselError::DatabaseError(DatabaseErrorKind::Unknown, error) = error else {
-            return false;
+            return None;
         };
-        // It tells the place of a name that means nothing.
-        let position = error.statement_position().and_then(|it| usize::try_from(it).ok());
-        position.is_some_and(|position| position > self.own)
+        let message = error.message();
+        if let Some(position) = error.statement_position() {
+            let start = usize::try_from(position).ok()?;
+            let there = self.appended.iter().find(|appended| appended.start == start)?;
+            return message.contains(&*there.said).then_some(Refusal::Missing(&there.key));
+        }
+        // What was done on the way and failed has more to say.
+        let is_plain = error.details().is_none() && error.hint().is_none();
+        // In SQLite no error has a place.
+        let names_it = message.contains(&*self.table.name)
+            || self.appended.iter().any(|appended| message.contains(&*appended.said));
+        (is_plain && names_it).then_some(Refusal::Hidden)
+    }
+
+    /// Whether the catalog, compared after a refusal, shows it to be ours. Then nothing has been
+    /// executed: the server looks for columns and rights before it begins.
+    ///
+    /// A key that has been added, or a catalog that could not be had, shows nothing.
+    pub(crate) fn is_to_blame(&self, refusal: Refusal<'_>, now: &Catalog) -> bool {
+        let Some(relation) = now.relations.get(&self.table) else { return false };
+        if let Refusal::Missing(key) = refusal {
+            return !relation.columns.contains_key(key);
+        }
+        let is_foreign = |member: &TableName| {
+            now.relations.get(member).is_some_and(|it| matches!(it.kind, RelationKind::Foreign))
+        };
+        // Why else it might not be asked for its keys.
+        let has_other_reasons = !matches!(relation.kind, RelationKind::Table)
+            || relation.row_security
+            || relation.opaque_writes
+            || now.family(&self.table).iter().any(is_foreign);
+        let keys: BTreeSet<Box<str>> = relation.pins().map(|(name, _)| name.into()).collect();
+        !relation.may_learn && !has_other_reasons && keys == self.all_keys
     }
 
     /// The values that the rows tell. `None` if there are too many, or one cannot be told.
@@ -531,7 +599,7 @@ impl Learning {
         }
         let mut slots = Slots::new();
         for row in rows {
-            let visible = row.field_count().checked_sub(self.appended)?;
+            let visible = row.field_count().checked_sub(self.appended())?;
             for (place, Key { kind, columns, .. }) in &self.keys {
                 let value = match *place {
                     Place::Appended(index) if self.as_text => {
@@ -549,6 +617,29 @@ impl Learning {
         }
         Some(slots)
     }
+}
+
+/// Where in a statement each column is that is appended to it, in order: these, then those of the rows as
+/// they were before.
+fn asked(returning: &Returning, sql: &str, appended: &[&str], old: &[&str]) -> Box<[Appended]> {
+    let (mut asked, mut before) = (Vec::new(), sql.to_owned());
+    for count in 1..=appended.len() + old.len() {
+        let now = appended.len().min(count);
+        let (now, old) = (&appended[..now], &old[..count - now]);
+        let (of, key, extended) = match old {
+            [] => (returning.relation(), now[count - 1], Some(returning.extend(sql, now))),
+            [.., key] => ("old", *key, returning.extend_with_old(sql, now, old)),
+        };
+        let extended = extended.unwrap_or_default();
+        // It begins with the first quote after what both texts have in common.
+        let same = before.chars().zip(extended.chars()).take_while(|(one, other)| one == other);
+        let same = same.count();
+        let glue = extended.chars().skip(same).take_while(|it| *it != '"').count();
+        let said = format!("{of}.{key}").into();
+        asked.push(Appended { key: key.into(), start: same + glue + 1, said });
+        before = extended;
+    }
+    asked.into()
 }
 
 /// The values to which a pin confines a unique key: at most as many rows are touched.
@@ -617,5 +708,33 @@ mod tests {
         assert!(!names.contains(&"public.orders/customer=*".to_owned()), "{names:?}");
         let returning = r#" RETURNING "orders"."customer"::text, "old"."customer"::text"#;
         assert_eq!(learning, Some((format!("{sql}{returning}"), 2)));
+    }
+
+    #[test]
+    fn the_place_of_what_is_asked_besides_is_known() {
+        for sql in [
+            "UPDATE orders SET note = 'x' WHERE id = 1",
+            "UPDATE orders SET note = 'é' WHERE id = 1 \n; ",
+            "UPDATE orders SET note = 'é\"' WHERE id = 1 RETURNING note;",
+            "UPDATE orders AS \"Größe\" SET note = 'x' WHERE id = 1",
+        ] {
+            let plan = plan(Dialect::Postgres, sql);
+            let returning = plan.returning().unwrap();
+            let (now, old) = (["id", "custo\"mer"], ["code"]);
+            let text = returning.extend_with_old(sql, &now, &old).unwrap();
+            let asked = asked(returning, sql, &now, &old);
+            let of = returning.relation();
+            let expected = [
+                (format!("{of}.id"), format!(r#""{of}"."id"::text, "#)),
+                (format!("{of}.custo\"mer"), format!(r#""{of}"."custo""mer"::text, "#)),
+                ("old.code".to_owned(), r#""old"."code"::text"#.to_owned()),
+            ];
+            assert_eq!(asked.len(), expected.len());
+            for (appended, (said, written)) in asked.iter().zip(expected) {
+                let there: String = text.chars().skip(appended.start - 1).collect();
+                assert!(there.starts_with(&written), "{sql}: {there}");
+                assert_eq!(*appended.said, *said);
+            }
+        }
     }
 }

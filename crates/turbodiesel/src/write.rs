@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use diesel::{
-    QueryResult,
-    result::{DatabaseErrorKind, Error as DieselError},
-};
+use diesel::{QueryResult, result::Error as DieselError};
 use diesel_async::{AsyncConnectionCore, SimpleAsyncConnection};
 use futures_core::future::BoxFuture;
 use turbodiesel_cache::{Slot, WriteMark};
@@ -24,7 +21,7 @@ use crate::{
     settle::Lost,
     shape::{Captured, Effect, Shape},
     statement::{Batch, Collect, Count, Learn, Ran, Statement},
-    tags::{Expectation, Learning, Slots},
+    tags::{Expectation, Slots},
 };
 
 /// Executes a statement for its count of rows.
@@ -132,20 +129,23 @@ pub(crate) fn expectation<B: Backend>(
 /// Marks, runs, and lifts the mark when the outcome is known. `more` is written besides.
 ///
 /// A write that learns asks for more than its caller did, and may be refused for that: somebody has
-/// renamed a key meanwhile, or taken the right to read it away. It has changed nothing then, and is
-/// executed once more under the catalog as it is now.
+/// renamed a key meanwhile, or taken the right to read it away. Where it is certain that it was, it has
+/// changed nothing, and is executed once more as its caller has said it.
 pub(crate) async fn write<B: Backend, S: Statement<B>>(
     db: &Db<B>,
     connection: &mut Pooled<B>,
     shape: &Shape<B>,
     more: Effect,
-    mut statement: S,
+    statement: S,
 ) -> QueryResult<S::Answer> {
-    loop {
-        match attempt(db, connection, shape, &more, statement).await {
-            Attempt::Ended(answer) => return answer,
-            // The catalog has changed each time, so this comes to an end.
-            Attempt::AskedForTooMuch(again) => statement = again,
+    match attempt(db, connection, shape, &more, statement, true).await {
+        Attempt::Ended(answer) => answer,
+        Attempt::AskedForTooMuch(refused, again) => {
+            match attempt(db, connection, shape, &more, again, false).await {
+                Attempt::Ended(answer) => answer,
+                // What asks for nothing besides is not refused for it.
+                Attempt::AskedForTooMuch(..) => Err(refused),
+            }
         }
     }
 }
@@ -153,9 +153,9 @@ pub(crate) async fn write<B: Backend, S: Statement<B>>(
 /// What became of an attempt at a write.
 enum Attempt<S, A> {
     Ended(QueryResult<A>),
-    /// It failed, undone, and asked for something that the catalog does not have any more. The
-    /// statement is still to be executed.
-    AskedForTooMuch(S),
+    /// It was refused with this error, before it began, for what it was asked besides. The statement
+    /// is still to be executed.
+    AskedForTooMuch(DieselError, S),
 }
 
 /// Everything is decided with the connection in hand: the mark stands for as long as the statement
@@ -167,11 +167,13 @@ async fn attempt<B: Backend, S: Statement<B>>(
     shape: &Shape<B>,
     more: &Effect,
     statement: S,
+    may_learn: bool,
 ) -> Attempt<S, S::Answer> {
     let edition = db.0.keeper.edition();
     let elsewhere = connection.tainted || matches!(more, Effect::Everything { .. });
+    let expectation = expectation(db, shape, statement.binds(), elsewhere);
     let Expectation { slots, unlearnt, learning } =
-        expectation(db, shape, statement.binds(), elsewhere);
+        if may_learn { expectation } else { expectation.without_learning() };
     let changed = slots.iter().chain(more.slots()).copied();
     db.0.causes.remember(shape.cause(), &shape.sql);
     db.0.causes.note(shape.cause(), changed.clone());
@@ -214,28 +216,26 @@ async fn attempt<B: Backend, S: Statement<B>>(
         (Ok(_), Some(learnt)) => Ended::Learnt(learnt),
         (Ok(_), None) => Ended::Done,
     };
-    let suspects_catalog = learning.is_some() && answer.as_ref().is_err_and(may_be_of_the_catalog);
     let is_settled = settle(&db.0, connection, edition, mark, changes_schema, ended).await;
-    if !is_settled {
-        return Attempt::Ended(answer.map_err(|error| outcome_unknown(&error)));
-    }
-    if suspects_catalog && !connection.in_transaction() {
+    let error = match answer {
+        Err(error) if is_settled => error,
+        answer if is_settled => return Attempt::Ended(answer),
+        answer => return Attempt::Ended(answer.map_err(|error| outcome_unknown(&error))),
+    };
+    let refusal =
+        learning.as_deref().and_then(|learning| Some((learning, learning.refusal(&error)?)));
+    if let Some((learning, refusal)) = refusal
+        && !connection.in_transaction()
+    {
         connection.check_catalog(&db.0.keeper).await;
-        if let Some(again) = again {
-            let now = expectation(db, shape, again.binds(), connection.tainted).learning;
-            if now.as_deref().map(Learning::sql) != learning.as_deref().map(Learning::sql) {
-                tracing::debug!("a write was refused for what it was asked besides; once more");
-                return Attempt::AskedForTooMuch(again);
-            }
+        let current = db.0.keeper.current();
+        let is_ours = !connection.tainted && learning.is_to_blame(refusal, &current.catalog);
+        if let Some(again) = again.filter(|_| is_ours) {
+            tracing::debug!("a write was refused for what it was asked besides; once more");
+            return Attempt::AskedForTooMuch(error, again);
         }
     }
-    Attempt::Ended(answer)
-}
-
-/// Whether a write that learns may have failed because it returned what the caller had not asked for: a
-/// column that is not there any more, or may not be read.
-pub(crate) fn may_be_of_the_catalog(error: &DieselError) -> bool {
-    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::Unknown, _))
+    Attempt::Ended(Err(error))
 }
 
 /// How a write ended, as far as its answer tells.

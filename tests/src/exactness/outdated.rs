@@ -5,12 +5,12 @@ use diesel::{
     prelude::*,
     result::{DatabaseErrorKind, Error},
 };
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use turbodiesel::{Connection, Db};
 use turbodiesel_testkit::Database;
 
 use super::{BY_CUSTOMER, open, open_with, orders};
-use crate::support::{ask_database, assert_cached, compare};
+use crate::support::{ask, ask_database, assert_cached, compare};
 
 /// PostgreSQL refuses a prepared statement whose result would have other types than before. What the
 /// caller does not see must not make it one.
@@ -94,15 +94,22 @@ async fn a_key_that_is_dropped_fails_no_write() {
     assert_eq!(insert.get_result(&mut &db).await, Ok(5), "the sequence was asked once");
 }
 
-/// The writer may no longer read the key, which `RETURNING` takes and the caller does not ask for.
+/// As a role that may only what it is granted.
 async fn open_as_writer() -> (Database, Db) {
-    let grants = "DO 'BEGIN CREATE ROLE writer LOGIN; EXCEPTION WHEN duplicate_object THEN END';
+    let grants = "CREATE SEQUENCE steps;
+                  DO 'BEGIN CREATE ROLE writer LOGIN; EXCEPTION WHEN duplicate_object THEN END';
                   GRANT SELECT, INSERT, UPDATE ON orders TO writer;
-                  GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO writer;";
+                  GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA public TO writer;";
     let (database, _) = open_with(grants).await;
     let url = database.url().replace("//postgres@", "//writer@");
     let db = Db::builder().url(&url).build().await.unwrap();
     execute(&db, UPDATE).await.unwrap();
+    (database, db)
+}
+
+/// The writer may no longer read the key, which `RETURNING` takes and the caller does not ask for.
+async fn open_and_hide_key() -> (Database, Db) {
+    let (database, db) = open_as_writer().await;
     let revoke = "REVOKE SELECT ON orders FROM writer; GRANT SELECT (id, note) ON orders TO writer";
     database.batch_execute(revoke).unwrap();
     (database, db)
@@ -110,7 +117,7 @@ async fn open_as_writer() -> (Database, Db) {
 
 #[tokio::test]
 async fn a_key_that_may_not_be_read_any_more_fails_no_write() {
-    let (_database, db) = open_as_writer().await;
+    let (_database, db) = open_and_hide_key().await;
     assert_eq!(execute(&db, UPDATE).await, Ok(1));
     let insert = "INSERT INTO orders (customer, code) VALUES (1, 'e')";
     assert_eq!(execute(&db, insert).await, Ok(1));
@@ -132,6 +139,59 @@ async fn an_error_of_the_callers_own_stays_one() {
     assert_eq!(ask_database(&db, "SELECT count(*)::text AS answer FROM orders").await, "4");
 }
 
+/// Fails after a step that no error undoes.
+const FAILS: &str = "UPDATE orders SET note = (nextval('steps') / 0)::text WHERE id = 3";
+const STEPS: &str = "SELECT last_value::text AS answer FROM steps";
+
+/// It is asked for no less than the catalog has, so the error is not ours.
+#[tokio::test]
+async fn a_key_that_is_added_has_nothing_executed_again() {
+    let (database, db) = open_with("CREATE SEQUENCE steps").await;
+    execute(&db, UPDATE).await.unwrap();
+    database.batch_execute("CREATE INDEX ON orders (note)").unwrap();
+    execute(&db, FAILS).await.unwrap_err();
+    assert_eq!(ask_database(&db, STEPS).await, "1");
+}
+
+/// The empty catalog asks for nothing, and proves nothing.
+#[tokio::test]
+async fn a_catalog_that_cannot_be_had_has_nothing_executed_again() {
+    let (database, db) = open_as_writer().await;
+    database.batch_execute("REVOKE SELECT ON pg_policy FROM public").unwrap();
+    execute(&db, FAILS).await.unwrap_err();
+    assert_eq!(ask_database(&db, STEPS).await, "1");
+}
+
+/// Whoever cancels a write does not want it, whatever else changes meanwhile.
+#[tokio::test]
+async fn a_write_that_is_cancelled_is_not_executed_again() {
+    let (database, db) = open().await;
+    execute(&db, "UPDATE orders SET note = 'y' WHERE id = 3").await.unwrap();
+    let mut migration = AsyncPgConnection::establish(database.url()).await.unwrap();
+    let rename = "BEGIN; ALTER TABLE orders RENAME customer TO client";
+    migration.batch_execute(rename).await.unwrap();
+    let writer = db.clone();
+    let write = tokio::spawn(async move { execute(&writer, UPDATE).await });
+    let waits =
+        "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let is_waiting = format!("SELECT count(*)::text AS answer {waits}");
+    tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while ask(&db, &is_waiting).await.0 != "1" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let cancel = format!("SELECT pg_cancel_backend(pid) {waits}; COMMIT");
+    migration.batch_execute(&cancel).await.unwrap();
+    let error = write.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("cancel"), "{error}");
+    assert_eq!(ask_database(&db, BY_CLIENT).await, "y");
+    // The next one is for itself.
+    assert_eq!(execute(&db, UPDATE).await, Ok(1));
+    assert_updated(&db, "yz").await;
+}
+
 async fn update_in_a_transaction(connection: &mut Connection) -> QueryResult<()> {
     connection.transaction(async |connection| update(connection).await.map(drop)).await
 }
@@ -150,6 +210,50 @@ async fn a_key_that_is_renamed_asks_for_the_transaction_once_more() {
     assert_updated(&db, "yz").await;
 }
 
+/// What PostgreSQL has said besides is not lost.
+#[tokio::test]
+async fn that_error_says_what_the_database_has_said() {
+    let (database, db) = open().await;
+    let mut connection = db.connection().await.unwrap();
+    update(&mut connection).await.unwrap();
+    database.batch_execute("ALTER TABLE orders RENAME customer TO customers").unwrap();
+    let error = update_in_a_transaction(&mut connection).await.unwrap_err();
+    let Error::DatabaseError(DatabaseErrorKind::SerializationFailure, error) = error else {
+        panic!("{error:?}");
+    };
+    assert!(error.message().contains("orders.customer"), "{}", error.message());
+    assert!(error.hint().is_some_and(|hint| hint.contains("orders.customers")));
+    assert_eq!(
+        error.statement_position(),
+        None,
+        "it is one in a text that the caller does not know"
+    );
+}
+
+/// Its error has a place too, but in its own text; and to run the transaction again is of no use.
+#[tokio::test]
+async fn an_error_of_a_trigger_is_not_taken_for_ours() {
+    let (database, db) = open_with(
+        "CREATE TABLE audit_log (kind_of_change integer, number_of_change integer, customer integer);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS '
+            BEGIN
+                INSERT INTO audit_log (kind_of_change, number_of_change, customer)
+                    VALUES (1, 2, NEW.customer);
+                RETURN NULL;
+            END';
+         CREATE TRIGGER note AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION note();",
+    )
+    .await;
+    let mut connection = db.connection().await.unwrap();
+    update(&mut connection).await.unwrap();
+    database.batch_execute("ALTER TABLE audit_log DROP customer").unwrap();
+    for _ in 0..2 {
+        let error = update_in_a_transaction(&mut connection).await.unwrap_err();
+        let is_own = matches!(&error, Error::DatabaseError(DatabaseErrorKind::Unknown, _));
+        assert!(is_own && error.to_string().contains("audit_log"), "{error:?}");
+    }
+}
+
 /// In a transaction that tests leave open, the first error is the one to tell.
 #[tokio::test]
 async fn in_a_test_transaction_the_error_is_told() {
@@ -165,7 +269,7 @@ async fn in_a_test_transaction_the_error_is_told() {
 /// it costs no more than that.
 #[tokio::test]
 async fn a_key_that_may_not_be_read_any_more_fails_one_transaction() {
-    let (database, db) = open_as_writer().await;
+    let (database, db) = open_and_hide_key().await;
     let mut connection = db.connection().await.unwrap();
     update_in_a_transaction(&mut connection).await.unwrap_err();
     assert_eq!(update_in_a_transaction(&mut connection).await, Ok(()));
