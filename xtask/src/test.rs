@@ -63,6 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // After Ctrl-C nothing more is begun.
     shell::check_interrupted()?;
     let newest = test_newest(options, &server);
+    // Nor is it a failure of the tests before.
+    shell::check_interrupted()?;
     tested.and(newest)?;
     match &options.filter {
         Some(filter) if summary.passed == 0 => bail!("no test has a name with `{filter}`"),
