@@ -1,10 +1,14 @@
 //! Functions that are called without being named: by views, defaults, constraints, operators, columns.
 
+use diesel::{
+    prelude::*,
+    sql_types::{Bool, Integer},
+};
 use diesel_async::RunQueryDsl;
 use turbodiesel::{Bypass, Db, Outcome};
 use turbodiesel_testkit::Database;
 
-use crate::support::{ask, assert_cached, assert_effect, compare, open, open_with};
+use crate::support::{ask, assert_cached, assert_effect, compare, open, open_with, users};
 
 const TEAMS: &str = "SELECT count(*)::text AS answer FROM teams";
 
@@ -278,6 +282,162 @@ async fn operators_of_an_extension() {
         let outcome = assert_leaves_alone(&db, &read).await;
         assert!(matches!(outcome, Outcome::Hit(_)), "{read}: {outcome}");
     }
+}
+
+/// What PostgreSQL calls `==` is always a user's, and its function need not tell more than parity.
+#[tokio::test]
+async fn an_equality_of_another_name_confines_nothing() {
+    let (_database, db) = open_with(
+        "CREATE FUNCTION alike(int, int) RETURNS bool IMMUTABLE LANGUAGE sql
+            AS 'SELECT $1 % 2 = $2 % 2';
+         CREATE OPERATOR == (LEFTARG = int, RIGHTARG = int, FUNCTION = alike);",
+    )
+    .await;
+    let read = "SELECT string_agg(name, ',' ORDER BY id) AS answer FROM users WHERE id == 1";
+    ask(&db, read).await;
+    diesel::sql_query("UPDATE users SET name = 'Cyd' WHERE id = 3")
+        .execute(&mut &db)
+        .await
+        .unwrap();
+    compare(&db, read).await;
+    // The same of a write: more is updated than the row with that key.
+    let read = "SELECT name AS answer FROM users WHERE id = 3";
+    ask(&db, read).await;
+    diesel::sql_query("UPDATE users SET name = 'x' WHERE id == 1").execute(&mut &db).await.unwrap();
+    compare(&db, read).await;
+}
+
+/// PostgreSQL takes as many characters for one operator as it can.
+#[tokio::test]
+async fn an_operator_that_begins_as_an_equality() {
+    for symbol in ["=@", "=~", "=!", "=|", "==="] {
+        let look = LOOK_OPERATOR.replace("OPERATOR +", &format!("OPERATOR {symbol}"));
+        let read = format!("SELECT id {symbol} name AS answer FROM users WHERE id = 1");
+        assert_reads_rates(&look, &read).await;
+        let bump = BUMP_OPERATOR.replace("OPERATOR +", &format!("OPERATOR {symbol}"));
+        assert_writes_teams(&bump, &read).await;
+    }
+}
+
+/// An equality of a key's type that equates more than the system's.
+#[tokio::test]
+async fn an_equality_of_the_users_own_confines_nothing() {
+    let (_database, db) = open_with(
+        "CREATE FUNCTION alike(varchar, varchar) RETURNS bool IMMUTABLE LANGUAGE sql
+            AS 'SELECT lower($1) OPERATOR(pg_catalog.=) lower($2)';
+         CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = alike);
+         CREATE TABLE codes (code varchar PRIMARY KEY, n int);
+         INSERT INTO codes VALUES ('A', 1), ('a', 2);",
+    )
+    .await;
+    let read = "SELECT sum(n)::text AS answer FROM codes WHERE code = 'A'";
+    let other = "SELECT n::text AS answer FROM codes WHERE code LIKE 'a'";
+    for write in
+        ["UPDATE codes SET n = 7 WHERE code LIKE 'a'", "UPDATE codes SET n = 8 WHERE code = 'a'"]
+    {
+        ask(&db, read).await;
+        ask(&db, other).await;
+        diesel::sql_query(write).execute(&mut &db).await.unwrap();
+        compare(&db, read).await;
+        compare(&db, other).await;
+    }
+}
+
+/// Syntax that calls an operator without its symbol, or by another.
+const UNSPELT: [(&str, &str); 14] = [
+    ("<>", "id != name"),
+    ("=", "id IN (name)"),
+    ("<>", "id NOT IN (name)"),
+    ("=", "id IS NOT DISTINCT FROM name"),
+    ("=", "nullif(id, name) IS NULL"),
+    ("=", "CASE id WHEN name THEN true ELSE false END"),
+    ("~~", "id LIKE name"),
+    ("!~~", "id NOT LIKE name"),
+    ("~~*", "id ILIKE name"),
+    ("!~~*", "id NOT ILIKE name"),
+    (">=", "id BETWEEN name AND 5"),
+    ("<=", "id BETWEEN 0 AND name"),
+    ("=", "id = ANY (ARRAY[name])"),
+    ("=", "ROW(id, id) = ROW(name, 1)"),
+];
+
+/// An operator of a number and a text that tells a truth.
+fn truth(symbol: &str, function: &str) -> String {
+    format!(
+        "CREATE FUNCTION tell(int, text) RETURNS bool {function};
+         CREATE OPERATOR {symbol} (LEFTARG = int, RIGHTARG = text, FUNCTION = tell);"
+    )
+}
+
+#[tokio::test]
+async fn operators_that_syntax_calls() {
+    for (symbol, condition) in UNSPELT {
+        let look = truth(symbol, "STABLE LANGUAGE sql AS 'SELECT n = 1 FROM rates'");
+        let read = format!("SELECT ({condition})::text AS answer FROM users WHERE id = 1");
+        assert_reads_rates(&look, &read).await;
+        let view = format!("{look} CREATE VIEW v AS {read};");
+        assert_reads_rates(&view, "SELECT answer FROM v").await;
+        let write = "'INSERT INTO teams SELECT max(id) + 1, ''x'' FROM teams RETURNING true'";
+        // Any statement may call it, so nothing is cached at all.
+        let (_database, db) = open_with(&truth(symbol, &format!("LANGUAGE sql AS {write}"))).await;
+        ask(&db, TEAMS).await;
+        diesel::sql_query(&read).execute(&mut &db).await.unwrap();
+        compare(&db, TEAMS).await;
+    }
+}
+
+/// The planner calls the negator for `NOT`, whatever the operator's own function is.
+#[tokio::test]
+async fn an_operator_whose_negator_reads() {
+    let functions = "CREATE FUNCTION tell(int, text) RETURNS bool STABLE LANGUAGE sql
+            AS 'SELECT n = 1 FROM rates';
+        CREATE FUNCTION never(int, text) RETURNS bool IMMUTABLE LANGUAGE plpgsql
+            AS 'BEGIN RETURN false; END';
+        CREATE OPERATOR <!> (LEFTARG = int, RIGHTARG = text, FUNCTION = tell);
+        CREATE OPERATOR <#> (LEFTARG = int, RIGHTARG = text, FUNCTION = never, NEGATOR = <!>);";
+    let read = "SELECT (NOT (id <#> name))::text AS answer FROM users WHERE id = 1";
+    assert_reads_rates(functions, read).await;
+}
+
+/// Who made an operator is not told by its schema.
+#[tokio::test]
+async fn an_extension_among_the_systems_own() {
+    let (_database, db) = open_with("CREATE EXTENSION pg_trgm WITH SCHEMA pg_catalog").await;
+    for call in ["name % 'Ann'", "similarity_op(name, 'Ann')"] {
+        let read = format!("SELECT count(*)::text AS answer FROM users WHERE {call}");
+        let outcome = assert_leaves_alone(&db, &read).await;
+        assert_eq!(outcome, Outcome::Bypass(Bypass::StableFunction), "{read}");
+    }
+}
+
+/// What only looks like a call of an extension's operator is as it is without.
+#[tokio::test]
+async fn an_extension_leaves_ordinary_queries_alone() {
+    let (_database, db) = open_with("CREATE EXTENSION pg_trgm").await;
+    for condition in [
+        "name LIKE 'A%'",
+        "id % 2 = 1",
+        "(id % 2) <> 0",
+        "7 % id = 0",
+        "u.id % team = 0",
+        "-id % 2 < 1",
+    ] {
+        let read = format!("SELECT count(*)::text AS answer FROM users u WHERE {condition}");
+        let outcome = assert_leaves_alone(&db, &read).await;
+        assert!(matches!(outcome, Outcome::Hit(_)), "{read}: {outcome}");
+    }
+    // Written by diesel, with a bind.
+    let odd = async |db: &Db| {
+        let mut handle = db.handle();
+        let odd =
+            diesel::dsl::sql::<Bool>("(\"users\".\"id\" % ").bind::<Integer, _>(2).sql(") = 1");
+        let count: i64 = users::table.filter(odd).count().get_result(&mut handle).await.unwrap();
+        (count, handle.outcome().unwrap())
+    };
+    odd(&db).await;
+    let (count, outcome) = odd(&db).await;
+    assert_eq!(count, 2);
+    assert!(matches!(outcome, Outcome::Hit(_)), "{outcome}");
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ impl<'a> Walk<'a> {
             Expr::Between { expr, negated: _, low, high } => self.exprs([&**expr, low, high]),
             Expr::BinaryOp { left, op, right } => {
                 self.binary_operator(op);
+                self.operands(op, [&**left, right]);
                 self.exprs([&**left, right]);
             }
             Expr::Like { negated: _, any, expr, pattern, escape_char }

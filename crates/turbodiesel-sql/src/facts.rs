@@ -1,12 +1,12 @@
 //! What a walk over a statement has found out so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use turbodiesel_core::{Bypass, TableName};
 
 use crate::{
     Columns, Dialect, FunctionName, Kind, Occurrence, Plan, Refusal, Target, Writes, builtins,
-    builtins::Class,
+    builtins::Class, operator::Beside,
 };
 
 /// The findings, which only ever grow.
@@ -16,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) occurrences: Vec<Occurrence>,
     pub(crate) targets: Vec<Target>,
     pub(crate) is_aggregate: bool,
+    /// What stands beside each use of an arithmetic operator.
+    pub(crate) operands: BTreeMap<Box<str>, Vec<Beside>>,
     functions: BTreeSet<FunctionName>,
     builtins: BTreeSet<FunctionName>,
     refusal: Option<Refusal>,
@@ -31,6 +33,7 @@ impl Facts {
             occurrences: Vec::new(),
             targets: Vec::new(),
             is_aggregate: false,
+            operands: BTreeMap::new(),
             functions: BTreeSet::new(),
             builtins: BTreeSet::new(),
             refusal: None,
@@ -142,6 +145,7 @@ impl Facts {
             writes,
             functions: self.functions,
             builtins: self.builtins,
+            operators: BTreeMap::new(),
             returning: None,
             refusal,
         }

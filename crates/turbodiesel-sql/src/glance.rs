@@ -106,10 +106,17 @@ pub(crate) fn plan(
                     _ => TableName::unqualified(name),
                 });
             }
-            Token::CustomBinaryOperator(operator) => facts.calls_operator(operator.clone()),
-            Token::Spaceship => facts.calls_operator(token.to_string()),
+            Token::CustomBinaryOperator(_) | Token::Spaceship => {
+                let symbol = token.to_string();
+                if dialect == Dialect::Sqlite || statement.calls_operator(&symbol) {
+                    facts.calls_operator(symbol);
+                }
+            }
             _ => {}
         }
+    }
+    for called in statement.operators.iter().filter(|called| called.is_misread) {
+        facts.calls_operator(called.symbol.to_string());
     }
     if relations.len() > MOST_WORDS {
         return None;

@@ -56,12 +56,14 @@
 //!   triggers, rules, policies, cascades or children;
 //! - whether a user's function hides behind the name of a built-in ([`Plan::builtins`]), and how
 //!   volatile the others are;
+//! - whether a user's operator hides behind the symbol of a built-in one ([`Plan::operators`]), or behind
+//!   syntax that calls one (`IN`, `LIKE`, `BETWEEN`). A user's `=` of the types of keys makes all pins
+//!   void;
 //! - whether a pinned column exists and has a type whose equality is that of its values, the same
 //!   as the columns in [`Pin::through`].
 //!
 //! `standard_conforming_strings` must be on. Columns of text that hold the word `now` and are cast
-//! to a time are not noticed. Operators are taken for the built-in ones of that name. Temporary
-//! triggers of SQLite are not seen.
+//! to a time are not noticed. Temporary triggers of SQLite are not seen.
 //!
 //! Syntax that the parser (`sqlparser`) does not know is refused, even where a database accepts it:
 //! `ROWS FROM (…)`, `f() AS (a int)`, `VARIADIC`, `SEARCH` and `CYCLE`, `JOIN … USING (…) AS j`;
@@ -107,7 +109,7 @@ pub use builtins::is_builtin;
 pub use dialect::Dialect;
 pub use plan::{
     Action, ColumnRef, Columns, Conflict, ConflictOn, FunctionName, Inserted, Kind, Occurrence,
-    Pin, PinSource, Plan, Refusal, Rows, Scalar, Target, ValueSource, Writes,
+    Operands, Pin, PinSource, Plan, Refusal, Rows, Scalar, Target, ValueSource, Writes,
 };
 pub use planner::Planner;
 pub use returning::{Returned, Returning};

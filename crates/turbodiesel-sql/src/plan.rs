@@ -1,10 +1,10 @@
 //! The vocabulary of a plan: what one statement reads, writes and calls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use turbodiesel_core::{Bypass, PinValue, TableName};
 
-use crate::Returning;
+use crate::{Returning, operator::Beside};
 
 /// What sort of statement this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,7 @@ pub struct Plan {
     pub(crate) writes: Writes,
     pub(crate) functions: BTreeSet<FunctionName>,
     pub(crate) builtins: BTreeSet<FunctionName>,
+    pub(crate) operators: BTreeMap<Box<str>, Operands>,
     pub(crate) returning: Option<Returning>,
     pub(crate) refusal: Option<Refusal>,
 }
@@ -109,10 +110,43 @@ impl Plan {
         self.builtins.iter()
     }
 
+    /// The operators that the text calls, by the name under which PostgreSQL looks them up, with what
+    /// is known of their operands. Whether a user's are among those of that name is for the catalog to
+    /// say. What syntax calls without writing it (`IN`, `LIKE`) is not listed. In SQLite none are,
+    /// because users have none there.
+    pub fn operators(&self) -> impl ExactSizeIterator<Item = (&str, &Operands)> {
+        self.operators.iter().map(|(symbol, operands)| (&**symbol, operands))
+    }
+
     /// Why the statement may not be answered from a cache, as far as its text shows.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+}
+
+/// What is known of the operands of an operator, over all its uses in a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operands(Option<Vec<Vec<ColumnRef>>>);
+
+impl Operands {
+    pub(crate) fn anything() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn of(uses: Vec<Beside>) -> Self {
+        let columns = uses.into_iter().filter_map(|beside| match beside {
+            Beside::Number => None,
+            Beside::Columns(columns) => Some(columns),
+        });
+        Self(Some(columns.collect()))
+    }
+
+    /// Whether a number is certain to stand on one side of each use, given which columns hold some.
+    pub fn are_numbers(&self, is_number: impl Fn(&ColumnRef) -> bool) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|uses| uses.iter().all(|columns| columns.iter().any(&is_number)))
     }
 }
 

@@ -4,7 +4,9 @@ use sqlparser::{ast, parser::Parser, tokenizer::Token};
 use turbodiesel_core::Bypass;
 
 use crate::{
-    Dialect, Kind, Plan, Refusal, Writes, glance, returning,
+    Dialect, Kind, Operands, Plan, Refusal, Writes, glance,
+    operator::Called,
+    returning,
     tokens::{self, Unreadable},
     walk::Walk,
 };
@@ -206,6 +208,9 @@ pub(crate) fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Pla
     if depth > LONGEST {
         return unknown(Bypass::NotUnderstood, "too long");
     }
+    if statement.is_misread() {
+        return or_glance(dialect, statement, unknown(Bypass::NotUnderstood, "operator"));
+    }
     // A chain such as `a OR b OR …` makes a tree as deep as it is long, which is parsed in a loop
     // but walked and dropped by recursion.
     let stack = STACK + depth * STACK_PER_LEVEL;
@@ -219,12 +224,22 @@ pub(crate) fn plan_query(dialect: Dialect, statement: &tokens::Statement) -> Pla
             _ => unknown(Bypass::NotUnderstood, "not parsed"),
         }
     });
-    match &plan.refusal {
+    or_glance(dialect, statement, plan)
+}
+
+/// A plan, or what a glance tells where it is not understood.
+fn or_glance(dialect: Dialect, statement: &tokens::Statement, plan: Plan) -> Plan {
+    let mut plan = match &plan.refusal {
         Some(refusal) if plan.kind == Kind::Unknown => {
             glance::plan(dialect, statement, refusal.clone()).unwrap_or(plan)
         }
         _ => plan,
+    };
+    // What the walk has not met may stand beside anything.
+    for Called { symbol, is_misread: _ } in &statement.operators {
+        plan.operators.entry(symbol.clone()).or_insert_with(Operands::anything);
     }
+    plan
 }
 
 fn walk(dialect: Dialect, statement: &tokens::Statement, parsed: &ast::Statement) -> Plan {
@@ -245,7 +260,14 @@ fn walk(dialect: Dialect, statement: &tokens::Statement, parsed: &ast::Statement
         }
         _ => return unknown(Bypass::NotUnderstood, "statement of another dialect"),
     };
+    let operands = std::mem::take(&mut walk.facts.operands);
     let mut plan = walk.facts.into_plan(returns_rows);
+    let uses = |symbol: &str| statement.operators.iter().filter(|it| *it.symbol == *symbol).count();
+    plan.operators = operands
+        .into_iter()
+        .filter(|(symbol, beside)| beside.len() == uses(symbol))
+        .map(|(symbol, beside)| (symbol, Operands::of(beside)))
+        .collect();
     if let Writes::Tables(targets) = &plan.writes
         && let [_] = targets.as_slice()
         && statement.can_be_extended
@@ -270,6 +292,7 @@ fn simple(kind: Kind, writes: Writes, reason: Bypass, detail: &str) -> Plan {
         writes,
         functions: Default::default(),
         builtins: Default::default(),
+        operators: Default::default(),
         returning: None,
         refusal: Some(Refusal { reason, detail: detail.to_owned() }),
     }

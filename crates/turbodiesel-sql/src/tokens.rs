@@ -6,7 +6,10 @@
 
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace, Word};
 
-use crate::Dialect;
+use crate::{
+    Dialect,
+    operator::{self, Called},
+};
 
 /// The tokens of one statement, without white space and comments.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct Statement {
     pub(crate) conflict_on_expression: bool,
     /// Whether nothing but white space and semicolons follows the last token in the text.
     pub(crate) can_be_extended: bool,
+    /// The operators, as PostgreSQL reads them.
+    pub(crate) operators: Vec<Called>,
 }
 
 /// Why a text has no tokens to look at.
@@ -44,6 +49,10 @@ pub(crate) fn statement(dialect: Dialect, sql: &str) -> Result<Statement, Unread
             // A comment; else it is the last token of the statement.
             !matches!(last, Token::Whitespace(_))
         });
+    let operators = match dialect {
+        Dialect::Postgres => operator::called(sql, &tokens),
+        Dialect::Sqlite => Vec::new(),
+    };
     tokens.retain(|token| !matches!(token, Token::Whitespace(_) | Token::EOF));
     while tokens.last() == Some(&Token::SemiColon) {
         tokens.pop();
@@ -62,7 +71,7 @@ pub(crate) fn statement(dialect: Dialect, sql: &str) -> Result<Statement, Unread
         Dialect::Sqlite => number_binds(rewrite_sqlite(tokens)),
     };
     let (tokens, conflict_on_expression) = remove_conflict_expressions(tokens);
-    Ok(Statement { tokens, conflict_on_expression, can_be_extended })
+    Ok(Statement { tokens, conflict_on_expression, can_be_extended, operators })
 }
 
 impl Statement {
@@ -78,7 +87,20 @@ impl Statement {
 
     /// The statement without its first tokens.
     pub(crate) fn skip(&self, tokens: usize) -> Statement {
-        Statement { tokens: self.tokens[tokens..].to_vec(), ..*self }
+        let Statement { conflict_on_expression, can_be_extended, .. } = *self;
+        let operators = self.operators.clone();
+        let tokens = self.tokens[tokens..].to_vec();
+        Statement { tokens, conflict_on_expression, can_be_extended, operators }
+    }
+
+    /// Whether an operator of that name is called.
+    pub(crate) fn calls_operator(&self, symbol: &str) -> bool {
+        self.operators.iter().any(|called| *called.symbol == *symbol)
+    }
+
+    /// Whether the parser takes an operator for another one, or for several.
+    pub(crate) fn is_misread(&self) -> bool {
+        self.operators.iter().any(|called| called.is_misread)
     }
 
     /// A bound on how deep the parsed statement can be nested: the tokens that can nest.

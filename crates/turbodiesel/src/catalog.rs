@@ -12,7 +12,7 @@ mod trigger;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use turbodiesel_core::{Bypass, TableName};
-use turbodiesel_sql::{Columns, Plan};
+use turbodiesel_sql::{ColumnRef, Columns, Plan};
 
 use crate::settle::Process;
 
@@ -44,9 +44,11 @@ pub struct Catalog {
     pub functions: HashMap<Box<str>, Volatility>,
     /// Functions that look like a column when called on a row (`users.full_name`).
     pub row_functions: HashMap<Box<str>, Volatility>,
-    /// Operators that are not the system's and depend on more than their operands, as they may be
-    /// spelt: the planner takes the symbol for the system's where that has such a one.
-    pub operators: Vec<(Box<str>, Volatility)>,
+    /// Operators that are not the system's and depend on more than their operands, by their symbol:
+    /// the planner takes it for the system's where that has such a one.
+    pub operators: HashMap<Box<str>, UserOperator>,
+    /// The worst of those that may be called where no text shows it.
+    pub implied_operator: Option<Volatility>,
     /// Whether `RETURNING` knows rows as they were before the write (`old.column`).
     pub returns_old: bool,
     /// Whether a function that is not listed here may write.
@@ -80,6 +82,15 @@ pub enum Volatility {
     Volatile,
     /// Anything, and it may write.
     Writing,
+}
+
+/// Operators of one symbol that depend on more than their operands and are not the system's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserOperator {
+    /// The worst of them.
+    pub worst: Volatility,
+    /// The worst of those that a number may be an operand of.
+    pub worst_of_numbers: Option<Volatility>,
 }
 
 /// The base tables behind the relations that a statement reads.
@@ -182,10 +193,33 @@ impl Catalog {
         *known = (*known).max(volatility);
     }
 
-    /// The worst operator of a text that the system does not define.
-    pub fn worst_operator(&self, sql: &str) -> Option<Volatility> {
-        let used = self.operators.iter().filter(|(symbol, _)| sql.contains(&**symbol));
-        used.map(|(_, volatility)| *volatility).max()
+    /// Takes in an operator that the system does not define, beside others of its symbol.
+    pub fn add_operator(&mut self, symbol: Box<str>, of_numbers: bool, volatility: Volatility) {
+        let of_numbers = of_numbers.then_some(volatility);
+        let new = UserOperator { worst: volatility, worst_of_numbers: of_numbers };
+        let known = self.operators.entry(symbol).or_insert(new);
+        known.worst = known.worst.max(volatility);
+        known.worst_of_numbers = known.worst_of_numbers.max(of_numbers);
+    }
+
+    /// The worst operator of a statement that the system does not define.
+    pub fn worst_operator(&self, plan: &Plan) -> Option<Volatility> {
+        if self.operators.is_empty() {
+            return self.implied_operator;
+        }
+        let is_number = |column: &ColumnRef| {
+            let relation = self.resolve(&column.table);
+            let column = relation.and_then(|(_, relation)| relation.columns.get(&column.column));
+            column.is_some_and(|column| column.kind == Some(PinType::Int))
+        };
+        let used = plan.operators().filter_map(|(symbol, operands)| {
+            let operator = self.operators.get(symbol)?;
+            match operands.are_numbers(is_number) {
+                true => operator.worst_of_numbers,
+                false => Some(operator.worst),
+            }
+        });
+        used.max().max(self.implied_operator)
     }
 
     fn read_relation(

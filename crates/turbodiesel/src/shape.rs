@@ -170,7 +170,7 @@ fn resolve(
     let by_value = settings.value_tags;
     // Whatever is not a plain write may have changed the schema.
     let may_change_schema = plan.kind() != Kind::Write;
-    let operator = catalog.worst_operator(sql);
+    let operator = catalog.worst_operator(plan);
     let closure = match operator {
         Some(Volatility::Writing) => WriteClosure::Everything,
         _ => catalog.write_closure(plan),

@@ -95,7 +95,7 @@ impl Catalog {
             let plan = plan(dialect, sql);
             if !matches!(plan.kind(), Kind::Read | Kind::Write)
                 || self.may_write_by_calls(&plan)
-                || self.worst_operator(sql) == Some(Volatility::Writing)
+                || self.worst_operator(&plan) == Some(Volatility::Writing)
             {
                 return None;
             }

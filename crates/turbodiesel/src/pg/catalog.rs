@@ -26,6 +26,7 @@ const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "pg_toast"
 /// left out: they belong to one session, and a session that makes them is not cached. Privileges count
 /// as far as they are granted on tables and columns or come by membership; what else a role may do
 /// (`BYPASSRLS`, privileges on schemas) decides whether a statement runs, not what is done with it.
+/// What the system made itself has a number below 16384, in whichever schema it is.
 const SIGNATURE: &str = "
     WITH relation AS (
         SELECT c.oid, concat_ws(':', c.oid, c.relnamespace, c.relname, c.relkind, c.relnatts,
@@ -48,8 +49,7 @@ const SIGNATURE: &str = "
         SELECT 'b', oid::text || ':' || xmin::text FROM pg_cast WHERE oid >= 16384
         UNION ALL
         SELECT 'l', l.oid::text || ':' || l.xmin::text
-        FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
-        WHERE n.nspname <> 'pg_catalog'
+        FROM pg_collation l WHERE l.oid >= 16384
         UNION ALL
         SELECT 'm', roleid::text || ':' || member::text || ':' || xmin::text FROM pg_auth_members
         UNION ALL
@@ -73,13 +73,13 @@ const SIGNATURE: &str = "
         UNION ALL
         SELECT 'p', oid::text || ':' || xmin::text FROM pg_policy
         UNION ALL
-        SELECT 'x', p.oid::text || ':' || p.xmin::text
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+        SELECT 'x', oid::text || ':' || xmin::text FROM pg_proc WHERE oid >= 16384
         UNION ALL
-        SELECT 'o', o.oid::text || ':' || o.xmin::text
-        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-        WHERE n.nspname <> 'pg_catalog'
+        SELECT 'o', oid::text || ':' || xmin::text FROM pg_operator WHERE oid >= 16384
+        UNION ALL
+        SELECT 'g', oid::text || ':' || xmin::text FROM pg_amop WHERE oid >= 16384
+        UNION ALL
+        SELECT 'h', oid::text || ':' || xmin::text FROM pg_amproc WHERE oid >= 16384
     )
     SELECT coalesce(md5(string_agg(kind || part, ',' ORDER BY kind, part COLLATE \"C\")), '') AS objects,
            current_schemas(true)::text[] AS search_path,
@@ -127,7 +127,14 @@ pub(super) async fn signature(raw: &mut AsyncPgConnection) -> QueryResult<Signat
 /// function that may write. Functions in C are taken not to. Where a cast or the check of a domain
 /// calls one, every write is opaque, because conversions are not seen in a statement.
 const RELATIONS: &str = "
-    WITH writer AS (
+    WITH RECURSIVE related AS (
+        SELECT oid, oid AS via FROM pg_operator WHERE oid >= 16384
+        UNION
+        SELECT r.oid, l.via
+        FROM related r JOIN pg_operator o ON o.oid = r.via
+        CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) l (via)
+        WHERE l.via <> 0
+    ), writer AS (
         SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
         WHERE p.provolatile = 'v' AND l.lanname NOT IN ('c', 'internal')
     ), calls AS (
@@ -136,7 +143,8 @@ const RELATIONS: &str = "
         UNION ALL
         SELECT d.classid, d.objid
         FROM pg_depend d
-        JOIN pg_operator o ON o.oid = d.refobjid
+        JOIN related ON related.oid = d.refobjid
+        JOIN pg_operator o ON o.oid = related.via
         JOIN writer ON writer.oid = o.oprcode
         WHERE d.refclassid = 'pg_operator'::regclass
     )
@@ -212,9 +220,15 @@ struct Link {
 /// stable, `3` volatile, `4` volatile and able to write. An aggregate is what its support functions
 /// are. Of the system's own functions, only those count that the planner does not know by name. Of its
 /// operators the planner does not know all; one that is named with its schema it gives as it is spelt.
+///
+/// The planner calls the negator or the commutator of an operator where it likes, so an operator is
+/// what the worst of them is. Users' operators are listed once more by their symbol alone, with whether
+/// a number may be an operand; and those that syntax calls without showing it, by these names or by way
+/// of a class that sorts or hashes. A user's `=` is an equality unless both sides are users' own types:
+/// it may take the place of the system's in comparing keys.
 const CALLABLES: &str = "
-    WITH function AS (
-        SELECT p.oid, p.proname::text AS name, n.nspname = 'pg_catalog' AS system,
+    WITH RECURSIVE function AS (
+        SELECT p.oid, p.proname::text AS name, p.oid < 16384 AS system,
                CASE WHEN p.provolatile = 'v' AND l.lanname NOT IN ('c', 'internal') THEN '4'
                     WHEN p.provolatile = 'v' THEN '3'
                     WHEN p.provolatile = 's' THEN '2' ELSE '1' END AS volatility,
@@ -223,7 +237,23 @@ const CALLABLES: &str = "
         JOIN pg_namespace n ON n.oid = p.pronamespace
         JOIN pg_language l ON l.oid = p.prolang
         LEFT JOIN pg_type t ON t.oid = p.proargtypes[0]
-        WHERE n.nspname <> 'information_schema'
+        WHERE n.nspname <> 'information_schema' OR p.oid >= 16384
+    ), related AS (
+        SELECT oid, oid AS via FROM pg_operator
+        UNION
+        SELECT r.oid, l.via
+        FROM related r JOIN pg_operator o ON o.oid = r.via
+        CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) l (via)
+        WHERE l.via <> 0 AND r.oid >= 16384
+    ), operator AS (
+        SELECT o.oid, o.oprname::text AS name, n.nspname, o.oid < 16384 AS system,
+               o.oprleft, o.oprright, max(function.volatility) AS volatility
+        FROM related
+        JOIN pg_operator o ON o.oid = related.oid
+        JOIN pg_operator via ON via.oid = related.via
+        JOIN pg_namespace n ON n.oid = o.oprnamespace
+        JOIN function ON function.oid = via.oprcode
+        GROUP BY o.oid, n.nspname
     ), callable AS (
         SELECT CASE WHEN system THEN 'system' ELSE 'function' END AS kind, name, volatility
         FROM function
@@ -236,13 +266,41 @@ const CALLABLES: &str = "
         UNION ALL
         SELECT 'row', name, volatility FROM function WHERE of_row AND NOT system
         UNION ALL
-        SELECT CASE WHEN n.nspname = 'pg_catalog' THEN 'system operator' ELSE 'operator' END,
-               spelling, function.volatility
-        FROM pg_operator o
-        JOIN pg_namespace n ON n.oid = o.oprnamespace
-        JOIN function ON function.oid = o.oprcode
-        CROSS JOIN LATERAL (VALUES (o.oprname::text),
-                                   (format('OPERATOR(%I.%s)', n.nspname, o.oprname))) s (spelling)
+        SELECT 'operator', spelling, volatility
+        FROM operator
+        CROSS JOIN LATERAL (VALUES (name), (format('OPERATOR(%I.%s)', nspname, name))) s (spelling)
+        UNION ALL
+        SELECT CASE WHEN EXISTS (
+                   SELECT FROM pg_type t WHERE t.oid IN (oprleft, oprright)
+                   AND (t.typtype <> 'b'
+                        OR t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+                                     'numeric'::regtype)
+                        OR EXISTS (SELECT FROM pg_cast c
+                                   WHERE c.casttarget = t.oid AND c.castcontext = 'i'
+                                     AND c.castsource IN ('int2'::regtype, 'int4'::regtype,
+                                                          'int8'::regtype, 'numeric'::regtype))))
+               THEN 'symbol of numbers' ELSE 'symbol' END, name, volatility
+        FROM operator WHERE NOT system AND volatility > '1'
+        UNION ALL
+        SELECT 'implied', name, volatility
+        FROM operator
+        WHERE NOT system AND volatility > '1'
+          AND (name IN ('=', '<>', '<', '>', '<=', '>=', '~', '!~', '~~', '!~~', '~~*', '!~~*')
+               OR EXISTS (SELECT FROM pg_amop a JOIN pg_am m ON m.oid = a.amopmethod
+                          WHERE a.amopopr = operator.oid AND m.amname IN ('btree', 'hash')))
+        UNION ALL
+        SELECT 'implied', function.name, function.volatility
+        FROM pg_amproc a
+        JOIN pg_opfamily f ON f.oid = a.amprocfamily
+        JOIN pg_am m ON m.oid = f.opfmethod
+        JOIN function ON function.oid = a.amproc
+        WHERE m.amname IN ('btree', 'hash') AND NOT function.system AND function.volatility > '1'
+        UNION ALL
+        SELECT 'equality', name, volatility
+        FROM operator
+        WHERE NOT system AND name = '='
+          AND EXISTS (SELECT FROM pg_type t WHERE t.oid IN (oprleft, oprright)
+                      AND (t.oid < 16384 OR t.typtype IN ('d', 'p')))
     )
     SELECT kind, name, max(volatility) AS volatility FROM callable GROUP BY kind, name";
 
@@ -285,16 +343,17 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
     // The planner refuses what it knows of the system's; the rest is asked for by name, and a user's
     // function of the same name counts as well.
     let (system, own): (Vec<_>, Vec<_>) = callables.into_iter().partition(|it| it.kind == "system");
+    let mut own_equality = false;
     for Callable { kind, name, volatility } in own {
         let (name, volatility) = (name.into(), self::volatility(&volatility));
         match &*kind {
             "row" => drop(catalog.row_functions.insert(name, volatility)),
-            "operator" | "system operator" => {
-                if kind == "operator" && volatility > Volatility::Immutable {
-                    catalog.operators.push((name.clone(), volatility));
-                }
-                catalog.add_callable(name, volatility);
+            "symbol" => catalog.add_operator(name, false, volatility),
+            "symbol of numbers" => catalog.add_operator(name, true, volatility),
+            "implied" => {
+                catalog.implied_operator = catalog.implied_operator.max(Some(volatility));
             }
+            "equality" => own_equality = true,
             _ => catalog.add_callable(name, volatility),
         }
     }
@@ -304,8 +363,9 @@ pub(super) async fn load(raw: &mut AsyncPgConnection) -> QueryResult<Catalog> {
             catalog.add_callable(name.into(), volatility);
         }
     }
-    catalog.relations = relations(&catalog, &names, rows, links);
-    tables::load(raw, &names, &mut catalog.relations).await?;
+    catalog.relations = relations(&names, rows, links);
+    tables::load(raw, &names, &mut catalog.relations, own_equality).await?;
+    note_operators(&mut catalog);
     triggers::load(raw, &names, &mut catalog).await?;
     Ok(catalog)
 }
@@ -319,15 +379,13 @@ fn is_unlisted(name: &str) -> bool {
 /// Names of relations by the number that the catalog refers to them by.
 type Names = HashMap<u32, TableName>;
 
-/// Those of a catalog whose operators are known already.
 fn relations(
-    catalog: &Catalog,
     names: &Names,
     rows: Vec<RelationRow>,
     links: Vec<Link>,
 ) -> HashMap<TableName, Relation> {
     let mut relations: HashMap<TableName, Relation> =
-        rows.into_iter().map(|row| (names[&row.oid].clone(), relation(row, catalog))).collect();
+        rows.into_iter().map(|row| (names[&row.oid].clone(), relation(row))).collect();
     for Link { kind, source, target } in links {
         let Some(relation) = names.get(&source).and_then(|name| relations.get_mut(name)) else {
             continue;
@@ -344,8 +402,7 @@ fn relations(
     relations
 }
 
-fn relation(row: RelationRow, catalog: &Catalog) -> Relation {
-    let operator = row.body.as_deref().and_then(|body| catalog.worst_operator(body));
+fn relation(row: RelationRow) -> Relation {
     let kind = match (&*row.kind, row.body) {
         ("v", Some(body)) => RelationKind::View(Arc::new(plan(Dialect::Postgres, &body))),
         // A view whose definition this role may not see: planning nothing refuses everything.
@@ -359,8 +416,20 @@ fn relation(row: RelationRow, catalog: &Catalog) -> Relation {
         opaque_policies: row.opaque_policies,
         opaque_writes: row.opaque_writes,
         may_learn: row.may_learn,
-        operator,
         ..Relation::table()
+    }
+}
+
+/// Notes the operators of views, once the columns of all relations are known.
+fn note_operators(catalog: &mut Catalog) {
+    let worst = |(name, relation): (&TableName, &Relation)| match &relation.kind {
+        RelationKind::View(body) => Some((name.clone(), catalog.worst_operator(body)?)),
+        RelationKind::Table | RelationKind::Foreign => None,
+    };
+    let operators: Vec<_> = catalog.relations.iter().filter_map(worst).collect();
+    for (name, operator) in operators {
+        let view = catalog.relations.get_mut(&name).expect("it was listed");
+        view.operator = Some(operator);
     }
 }
 

@@ -24,10 +24,9 @@ const COLUMNS: &str = "
     WITH indexed AS (
         SELECT i.indrelid AS relation, k.attnum,
                bool_or(i.indnkeyatts = 1 AND i.indisunique AND i.indisvalid AND i.indimmediate
-                       AND i.indpred IS NULL AND n.nspname = 'pg_catalog') AS is_unique
+                       AND i.indpred IS NULL AND o.oid < 16384) AS is_unique
         FROM pg_index i
         JOIN pg_opclass o ON o.oid = i.indclass[0]
-        JOIN pg_namespace n ON n.oid = o.opcnamespace
         CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, position)
         WHERE k.position = 1 OR i.indisunique AND k.position <= i.indnkeyatts
         GROUP BY i.indrelid, k.attnum
@@ -127,6 +126,7 @@ pub(super) async fn load(
     raw: &mut AsyncPgConnection,
     names: &Names,
     relations: &mut HashMap<TableName, Relation>,
+    own_equality: bool,
 ) -> QueryResult<()> {
     let columns: Vec<ColumnRow> = diesel::sql_query(COLUMNS).load(raw).await?;
     let cascades: Vec<CascadeRow> = diesel::sql_query(CASCADES).load(raw).await?;
@@ -140,7 +140,8 @@ pub(super) async fn load(
         if !row.is_readable {
             unreadable.insert((table.clone(), name.clone()));
         }
-        let kind = row.kind.as_deref().map(|kind| match kind {
+        // Where a user's `=` may be called, nobody can say which values are equal.
+        let kind = row.kind.as_deref().filter(|_| !own_equality).map(|kind| match kind {
             "int" => PinType::Int,
             "bool" => PinType::Bool,
             "uuid" => PinType::Uuid,

@@ -16,7 +16,14 @@ use crate::catalog::{Catalog, Events, Trigger, TriggerBody, Volatility, no_colum
 /// in C. A function that runs as its owner may find other tables by the same names: if its path leads
 /// through a schema that is the owner's alone, by name or by privilege.
 const TRIGGERS: &str = "
-    WITH path AS (
+    WITH RECURSIVE related AS (
+        SELECT oid, oid AS via FROM pg_operator WHERE oid >= 16384
+        UNION
+        SELECT r.oid, l.via
+        FROM related r JOIN pg_operator o ON o.oid = r.via
+        CROSS JOIN LATERAL (VALUES (o.oprnegate), (o.oprcom)) l (via)
+        WHERE l.via <> 0
+    ), path AS (
         SELECT trim(name) AS name
         FROM unnest(string_to_array(current_setting('search_path'), ',')) AS name
     )
@@ -25,8 +32,9 @@ const TRIGGERS: &str = "
            p.proconfig AS settings,
            split_part(encode(t.tgargs, 'escape'), '\\000', 1) AS argument,
            EXISTS (SELECT FROM pg_depend d
-                   LEFT JOIN pg_operator o
-                     ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+                   LEFT JOIN related
+                     ON d.refclassid = 'pg_operator'::regclass AND related.oid = d.refobjid
+                   LEFT JOIN pg_operator o ON o.oid = related.via
                    JOIN pg_proc f
                      ON d.refclassid = 'pg_proc'::regclass AND f.oid = d.refobjid
                      OR f.oid = o.oprcode
