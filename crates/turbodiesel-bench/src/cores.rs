@@ -4,9 +4,7 @@
 //! and a query takes 30 µs or 120 µs accordingly, for seconds at a time. So latencies are measured as
 //! if each had a machine of its own: the client on one core, the server on another.
 
-use anyhow::{Context as _, Result};
-use diesel::{QueryableByName, sql_types::Integer};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use anyhow::Result;
 use tokio::runtime::{Builder, Runtime};
 
 /// A runtime on all cores.
@@ -15,10 +13,12 @@ pub(crate) fn all() -> Result<Runtime> {
 }
 
 /// A runtime of one worker on the first core, and the server's new connections on the second until
-/// the guard is dropped. Where there are not two cores to choose from, everybody stays where he is.
+/// the guard is dropped. Where that cannot be, everybody stays where he is, and why is told.
 pub(crate) fn apart(server_url: &str) -> Result<(Runtime, Apart)> {
-    let postmaster = all()?.block_on(postmaster(server_url))?;
-    let apart = Apart::of(postmaster).context("cannot give the server a core of its own")?;
+    let apart = all()?.block_on(Apart::of(server_url)).unwrap_or_else(|why| {
+        eprintln!("client and server are not given cores of their own: {why:#}");
+        Apart::nowhere()
+    });
     let client = apart.client();
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
@@ -28,51 +28,47 @@ pub(crate) fn apart(server_url: &str) -> Result<(Runtime, Apart)> {
     Ok((runtime, apart))
 }
 
-#[derive(QueryableByName)]
-struct Postmaster {
-    #[diesel(sql_type = Integer)]
-    pid: i32,
-}
-
-/// The process that begins one for each connection.
-async fn postmaster(server_url: &str) -> Result<i32> {
-    let mut connection = AsyncPgConnection::establish(server_url).await?;
-    let pid = "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)::integer AS pid";
-    let postmaster: Postmaster = diesel::sql_query(pid).get_result(&mut connection).await?;
-    Ok(postmaster.pid)
-}
-
 pub(crate) use affinity::Apart;
 
 #[cfg(target_os = "linux")]
 mod affinity {
+    use std::fs;
+
+    use anyhow::{Context as _, Result, bail, ensure};
+    use diesel::{QueryableByName, sql_types::Integer};
+    use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
     use rustix::{
-        io::Result,
         process::Pid,
         thread::{CpuSet, sched_getaffinity, sched_setaffinity},
     };
 
     /// The server's process with a core of its own, as long as it lives.
     pub(crate) struct Apart {
-        server: Option<Pid>,
-        everywhere: CpuSet,
+        /// Where the server was before.
+        server: Option<(Pid, CpuSet)>,
         client: Client,
     }
 
-    /// Where the client's threads run.
+    /// Where the client's threads run, if it matters.
     #[derive(Clone, Copy)]
-    pub(crate) struct Client(CpuSet);
+    pub(crate) struct Client(Option<CpuSet>);
 
     impl Apart {
-        pub(super) fn of(server: i32) -> Result<Self> {
+        pub(super) async fn of(server_url: &str) -> Result<Self> {
             let everywhere = sched_getaffinity(None)?;
             let mut cores = (0..CpuSet::MAX_CPU).filter(|core| everywhere.is_set(*core)).map(only);
             let (Some(first), Some(second)) = (cores.next(), cores.next()) else {
-                return Ok(Self { server: None, everywhere, client: Client(everywhere) });
+                bail!("there are not two");
             };
-            let server = Pid::from_raw(server);
-            sched_setaffinity(server, &second)?;
-            Ok(Self { server, everywhere, client: Client(first) })
+            let server = postmaster(server_url).await?;
+            let before = sched_getaffinity(Some(server))?;
+            sched_setaffinity(Some(server), &second).context("the server may not be moved")?;
+            Ok(Self { server: Some((server, before)), client: Client(Some(first)) })
+        }
+
+        /// Everybody where he is.
+        pub(super) fn nowhere() -> Self {
+            Self { server: None, client: Client(None) }
         }
 
         pub(super) fn client(&self) -> Client {
@@ -83,16 +79,18 @@ mod affinity {
     impl Client {
         /// Moves the calling thread.
         pub(super) fn enter(self) {
-            // OK because the set has a core that this process may use.
-            sched_setaffinity(None, &self.0).expect("this thread can be moved");
+            if let Some(core) = self.0 {
+                // OK because the set has a core that this process may use.
+                sched_setaffinity(None, &core).expect("this thread can be moved");
+            }
         }
     }
 
     impl Drop for Apart {
         fn drop(&mut self) {
-            if self.server.is_some() {
+            if let Some((server, before)) = self.server {
                 // It may be gone.
-                let _ = sched_setaffinity(self.server, &self.everywhere);
+                let _ = sched_setaffinity(Some(server), &before);
             }
         }
     }
@@ -101,6 +99,35 @@ mod affinity {
         let mut set = CpuSet::new();
         set.set(core);
         set
+    }
+
+    #[derive(QueryableByName)]
+    struct Backend {
+        #[diesel(sql_type = Integer)]
+        pid: i32,
+    }
+
+    /// The process that begins one for each connection.
+    async fn postmaster(server_url: &str) -> Result<Pid> {
+        let mut connection = AsyncPgConnection::establish(server_url).await?;
+        let backend: Backend =
+            diesel::sql_query("SELECT pg_backend_pid() AS pid").get_result(&mut connection).await?;
+        // Looked for while the connection, and with it the process, is there.
+        parent(backend.pid)
+    }
+
+    /// The postmaster of a connection's process. The number may be one of another machine or
+    /// container, and mean nothing here or somebody else: both have to be PostgreSQL's.
+    pub(super) fn parent(backend: i32) -> Result<Pid> {
+        const ELSEWHERE: &str = "the server's processes are not on this machine";
+        let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm"));
+        ensure!(name(backend).context(ELSEWHERE)?.trim_end() == "postgres", ELSEWHERE);
+        let status = fs::read_to_string(format!("/proc/{backend}/status")).context(ELSEWHERE)?;
+        let parent =
+            status.lines().find_map(|line| line.strip_prefix("PPid:")).context(ELSEWHERE)?;
+        let parent: i32 = parent.trim().parse().context(ELSEWHERE)?;
+        ensure!(name(parent).context(ELSEWHERE)?.trim_end() == "postgres", ELSEWHERE);
+        Pid::from_raw(parent).context(ELSEWHERE)
     }
 }
 
@@ -113,8 +140,12 @@ mod affinity {
     pub(crate) struct Client;
 
     impl Apart {
-        pub(super) fn of(_server: i32) -> std::io::Result<Self> {
+        pub(super) async fn of(_server_url: &str) -> anyhow::Result<Self> {
             Ok(Self)
+        }
+
+        pub(super) fn nowhere() -> Self {
+            Self
         }
 
         pub(super) fn client(&self) -> Client {
@@ -124,5 +155,29 @@ mod affinity {
 
     impl Client {
         pub(super) fn enter(self) {}
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_not_postgresqls_is_left_alone() {
+        // Of a server elsewhere: the number belongs to another program here, or to none.
+        for pid in [i32::try_from(std::process::id()).unwrap(), i32::MAX] {
+            let error = format!("{:#}", affinity::parent(pid).unwrap_err());
+            assert!(error.starts_with("the server's processes are not on this machine"), "{error}");
+        }
+    }
+
+    #[test]
+    fn where_the_server_cannot_be_asked_everybody_stays_where_he_is() {
+        let (runtime, _apart) = apart("postgres://nobody@%2Fnowhere/postgres").unwrap();
+        let cores = std::thread::available_parallelism().unwrap();
+        let of_a_worker = runtime.block_on(async {
+            tokio::spawn(async { std::thread::available_parallelism().unwrap() }).await.unwrap()
+        });
+        assert_eq!(of_a_worker, cores);
     }
 }
