@@ -172,6 +172,25 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_this_machine_has_a_core_of_its_own_until_the_guard_is_dropped() {
+        let server = turbodiesel_testkit::Postgres::start().unwrap();
+        let file = std::fs::read_to_string(server.folder().join("data/postmaster.pid")).unwrap();
+        let postmaster = file.lines().next().unwrap();
+        let cores = || {
+            let status = std::fs::read_to_string(format!("/proc/{postmaster}/status")).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            line.unwrap().trim().to_owned()
+        };
+        let before = cores();
+        let (_runtime, apart) = apart(&server.url()).unwrap();
+        if before.contains([',', '-']) {
+            assert!(cores().parse::<usize>().is_ok(), "{}", cores());
+        }
+        drop(apart);
+        assert_eq!(cores(), before);
+    }
+
+    #[test]
     fn where_the_server_cannot_be_asked_everybody_stays_where_he_is() {
         let (runtime, _apart) = apart("postgres://nobody@%2Fnowhere/postgres").unwrap();
         let cores = std::thread::available_parallelism().unwrap();
