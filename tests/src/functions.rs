@@ -344,7 +344,7 @@ async fn an_equality_of_the_users_own_confines_nothing() {
 }
 
 /// Syntax that calls an operator without its symbol, or by another.
-const UNSPELT: [(&str, &str); 14] = [
+const UNSPELT: [(&str, &str); 13] = [
     ("<>", "id != name"),
     ("=", "id IN (name)"),
     ("<>", "id NOT IN (name)"),
@@ -358,7 +358,6 @@ const UNSPELT: [(&str, &str); 14] = [
     (">=", "id BETWEEN name AND 5"),
     ("<=", "id BETWEEN 0 AND name"),
     ("=", "id = ANY (ARRAY[name])"),
-    ("=", "ROW(id, id) = ROW(name, 1)"),
 ];
 
 /// An operator of a number and a text that tells a truth.

@@ -865,3 +865,20 @@ fn conditions_on_no_relation_of_the_block_do_nothing() {
             reads t[*]"#]],
     );
 }
+
+/// To PostgreSQL `==` is an operator of a user's, and so is what begins with `=` and goes on.
+#[test]
+fn an_equality_of_another_name_does_not_pin() {
+    for operator in ["==", "=@", "=~", "===", "=!"] {
+        let sql = format!("SELECT a FROM t WHERE id {operator} 1");
+        let plan = turbodiesel_sql::plan(turbodiesel_sql::Dialect::Postgres, &sql);
+        assert!(plan.refusal().is_some(), "{sql}");
+        assert!(plan.occurrences().iter().all(|occurrence| occurrence.pins.is_empty()), "{sql}");
+        assert!(plan.functions().any(|function| *function.name == *operator), "{sql}");
+        assert!(plan.operators().any(|(symbol, _)| symbol == operator), "{sql}");
+    }
+    // A sign after it is one of the value's.
+    let plan =
+        turbodiesel_sql::plan(turbodiesel_sql::Dialect::Postgres, "SELECT 1 FROM t WHERE id =-1");
+    assert_eq!(plan.refusal(), None);
+}
