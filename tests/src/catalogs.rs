@@ -168,6 +168,8 @@ async fn which_columns_are_keys() {
 async fn which_keys_are_unique() {
     for (declared, more, is_unique) in [
         ("int UNIQUE", "", true),
+        // Whether or not answers are told apart by it.
+        ("numeric UNIQUE", "", true),
         ("int UNIQUE DEFERRABLE", "", false),
         ("int", "CREATE INDEX ON keyed (k)", false),
         ("int", "CREATE UNIQUE INDEX ON keyed (k)", true),
@@ -183,6 +185,51 @@ async fn which_keys_are_unique() {
         println!("{declared} {more}");
         assert_survives(&db, read, "UPDATE keyed SET note = 'x' WHERE k = 2", is_unique).await;
         assert_survives(&db, read, "UPDATE keyed SET note = 'x' WHERE k = 1", false).await;
+    }
+}
+
+/// So does one that is pinned on all columns of such a key.
+#[tokio::test]
+async fn which_keys_of_several_columns_are_unique() {
+    for (declared, more, is_unique) in [
+        ("int, UNIQUE (k, other)", "", true),
+        ("int, UNIQUE (other, k)", "", true),
+        ("numeric, UNIQUE (k, other)", "", true),
+        ("int, UNIQUE (k, other) DEFERRABLE", "", false),
+        ("int", "CREATE INDEX ON keyed (k, other)", false),
+        ("int", "CREATE UNIQUE INDEX ON keyed (k, other) INCLUDE (note)", true),
+        ("int", "CREATE UNIQUE INDEX ON keyed (k, other) WHERE note IS NULL", false),
+        ("int", "CREATE UNIQUE INDEX ON keyed (k, other, note)", false),
+        ("int", "CREATE UNIQUE INDEX ON keyed (k, other, (id + 1))", false),
+        // Its operators are not the system's, and might be finer than `=`.
+        ("citext, UNIQUE (other, k)", "", false),
+        ("int, UNIQUE (k, other)", "CREATE TABLE child () INHERITS (keyed)", false),
+    ] {
+        let (_database, db) = with_column(declared, ["'1'", "'2'"], more).await;
+        let read = "SELECT count(note)::text AS answer FROM keyed WHERE id = 1";
+        let write = |n: i32| format!("UPDATE keyed SET note = 'x' WHERE other = {n} AND k = '{n}'");
+        println!("{declared} {more}");
+        assert_survives(&db, read, &write(2), is_unique).await;
+        assert_survives(&db, read, &write(1), false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_several_columns_that_comes_and_goes_elsewhere() {
+    let (database, db) = with_column("int", ["1", "2"], "").await;
+    let read = "SELECT count(note)::text AS answer FROM keyed WHERE id = 1";
+    let write = "UPDATE keyed SET note = 'x' WHERE k = 2 AND other = 2";
+    assert_survives(&db, read, write, false).await;
+    for (change, survives) in [
+        ("CREATE UNIQUE INDEX pair ON keyed (k, other)", true),
+        ("DROP INDEX pair", false),
+        ("ALTER TABLE keyed ADD CONSTRAINT pair UNIQUE (k, other)", true),
+        ("ALTER TABLE keyed DROP CONSTRAINT pair", false),
+    ] {
+        database.batch_execute(change).unwrap();
+        check_catalog(&db).await;
+        println!("{change}");
+        assert_survives(&db, read, write, survives).await;
     }
 }
 

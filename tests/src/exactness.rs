@@ -1,5 +1,6 @@
 //! A write ends what it touched and nothing else.
 
+mod composite;
 mod indirect;
 mod outdated;
 

@@ -123,6 +123,46 @@ async fn keys_of_every_sort_of_table() {
     }
 }
 
+/// A write that is pinned on all columns of a unique key learns what else it touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_several_columns() {
+    for (key, kind, more, is_unique) in [
+        (", PRIMARY KEY (a, b)", "", "", true),
+        (", PRIMARY KEY (b, a)", "WITHOUT ROWID", "", true),
+        (", UNIQUE (a, b)", "STRICT", "", true),
+        ("", "", "CREATE UNIQUE INDEX i ON keyed (a, b)", true),
+        ("", "", "CREATE INDEX i ON keyed (a, b)", false),
+        ("", "", "CREATE UNIQUE INDEX i ON keyed (a, b, note)", false),
+        ("", "", "CREATE UNIQUE INDEX i ON keyed (a, b, abs(c))", false),
+        ("", "", "CREATE UNIQUE INDEX i ON keyed (a, b) WHERE note IS NULL", false),
+    ] {
+        let (_file, db) = open(&format!(
+            "CREATE TABLE keyed (a INTEGER NOT NULL, b INTEGER NOT NULL, c INTEGER, note TEXT{key})
+                 {kind};
+             CREATE INDEX by_a ON keyed (a); CREATE INDEX by_b ON keyed (b);
+             CREATE INDEX by_c ON keyed (c); {more};
+             INSERT INTO keyed VALUES (1, 1, 1, NULL), (1, 2, 2, NULL), (2, 2, 3, NULL);"
+        ))
+        .await;
+        println!("{key} {kind} {more}");
+        let reads: Vec<String> = [("a", 2), ("b", 1), ("c", 1), ("c", 2), ("c", 3)]
+            .map(|(column, value)| {
+                format!("SELECT count(note) || '' AS answer FROM keyed WHERE {column} = {value}")
+            })
+            .into();
+        let survive = [true, true, is_unique, false, is_unique];
+        let expected = reads.iter().map(String::as_str).zip(survive);
+        let update = "UPDATE keyed SET note = 'x' WHERE a = 1 AND b = 2";
+        assert_survive(&db, update, expected.clone()).await;
+        if is_unique && !more.contains("INDEX i") {
+            let upsert = "INSERT INTO keyed VALUES (1, 2, 9, NULL)
+                          ON CONFLICT (a, b) DO UPDATE SET note = 'y'";
+            assert_survive(&db, upsert, expected.clone()).await;
+        }
+        assert_survive(&db, "DELETE FROM keyed WHERE b = 2 AND a = 1", expected).await;
+    }
+}
+
 const READS: [&str; 3] = [
     "SELECT count(name) || '' AS answer FROM child",
     "SELECT count(*) || '' AS answer FROM log",

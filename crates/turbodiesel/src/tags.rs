@@ -32,7 +32,8 @@ use crate::{
     shape::Effect,
 };
 
-/// The most values of one key that a statement is tagged with. More are the whole column.
+/// The most values of one key that a statement is tagged with, and the most rows that a write learns
+/// from. More are the whole column.
 const MOST_VALUES: usize = 16;
 
 /// The slots of one execution's tags.
@@ -207,9 +208,8 @@ fn pin<'p>(
             there.and_then(|(_, there)| there.columns.get(&through.column)?.kind) == column.kind
         })
     };
-    let unique = |pin: &&Pin| relation.columns[&pin.column].is_unique;
     let mut pins: Vec<&Pin> = occurrence.pins.iter().filter(holds).collect();
-    pins.sort_by_key(|pin| !unique(pin));
+    pins.sort_by_key(|pin| !relation.is_unique(&pin.column));
     pins.into_iter().find_map(|pin| {
         let kind = relation.columns[&pin.column].kind?;
         Some((pin, Values::of(pin, kind)?))
@@ -272,7 +272,7 @@ pub(crate) struct Learning {
     as_text: bool,
     keys: Box<[(Place, Key)]>,
     /// What bounds the number of rows, where the statement does not list them.
-    bound: Option<Values>,
+    bound: Option<Bound>,
 }
 
 /// A column that a write is asked for besides.
@@ -407,11 +407,7 @@ impl WriteTags {
         }
         if let Some(learnt) = &self.learning {
             let any = learnt.keys.iter().flat_map(|(_, key)| key.any());
-            let few = learnt
-                .bound
-                .as_ref()
-                .is_none_or(|bound| bound.append::<B>(binds, &[], stamps, &mut Slots::new()));
-            if few {
+            if learnt.bound.as_ref().is_none_or(|bound| bound.is_low::<B>(binds)) {
                 unlearnt.extend(any);
                 *learning = Some(Arc::clone(learnt));
             } else {
@@ -496,7 +492,7 @@ impl Learning {
             Some(Inserted { rows: Rows::Values(_) | Rows::Defaults, .. }) => None,
             Some(Inserted { rows: Rows::Other, .. }) => return Err(keys),
             // Bulk writes are not slowed down.
-            None => match target.pins.iter().find_map(|pin| unique(pin, relation)) {
+            None => match Bound::of(target, relation) {
                 Some(bound) => Some(bound),
                 None => return Err(keys),
             },
@@ -642,10 +638,41 @@ fn asked(returning: &Returning, sql: &str, appended: &[&str], old: &[&str]) -> B
     asked.into()
 }
 
-/// The values to which a pin confines a unique key: at most as many rows are touched.
-fn unique(pin: &Pin, relation: &Relation) -> Option<Values> {
-    let column = relation.columns.get(&pin.column).filter(|column| column.is_unique)?;
-    Values::of(pin, column.kind?)
+/// The values that a statement names for each column of a unique key: it touches at most one row for
+/// each combination of them.
+///
+/// This keeps a bulk write from returning its rows, and no more. What is learnt is right however many
+/// rows there are, so a column counts whatever its type takes for equal, and a key that has just been
+/// dropped does no harm.
+#[derive(Debug)]
+struct Bound(Box<[(PinSource, Option<PinType>)]>);
+
+impl Bound {
+    /// The bound of a statement that confines all columns of some unique key.
+    fn of(target: &Target, relation: &Relation) -> Option<Self> {
+        relation.unique_keys.iter().find_map(|key| {
+            let named = key.iter().map(|column| {
+                let pin = target.pins.iter().find(|pin| pin.column == *column)?;
+                Some((pin.values.clone(), relation.columns.get(column)?.kind))
+            });
+            named.collect::<Option<_>>().map(Self)
+        })
+    }
+
+    /// Whether an execution touches a few rows at most.
+    fn is_low<B: Internals>(&self, binds: &B::Binds) -> bool {
+        let count = |(source, kind): &(PinSource, Option<PinType>)| match source {
+            PinSource::OneOf(scalars) => Some(scalars.len()),
+            PinSource::AnyBind(index) => {
+                let mut count = 0;
+                B::bind_elements(binds, *index, (*kind)?, MOST_VALUES, &mut |_| count += 1)
+                    .then_some(count)
+            }
+        };
+        let counts: Option<Vec<usize>> = self.0.iter().map(count).collect();
+        let product = counts.map(|counts| counts.into_iter().fold(1, usize::saturating_mul));
+        product.is_some_and(|product| product <= MOST_VALUES)
+    }
 }
 
 #[cfg(test)]
@@ -676,15 +703,14 @@ mod tests {
 
     #[test]
     fn rows_are_asked_for_what_they_were_where_they_can_tell() {
-        let int = |is_unique| Column {
-            kind: Some(PinType::Int),
-            is_pin: true,
-            is_unique,
-            is_generated: false,
-        };
+        let int = || Column { kind: Some(PinType::Int), is_pin: true, is_generated: false };
         let orders = TableName::qualified("public", "orders");
-        let columns = [("id".into(), int(true)), ("customer".into(), int(false))];
-        let relation = Relation { columns: columns.into(), may_learn: true, ..Relation::table() };
+        let relation = Relation {
+            columns: [("id".into(), int()), ("customer".into(), int())].into(),
+            unique_keys: vec![["id".into()].into()],
+            may_learn: true,
+            ..Relation::table()
+        };
         let mut catalog = Catalog {
             search_path: vec!["public".into()],
             relations: [(orders, relation)].into(),

@@ -26,6 +26,9 @@ pub struct Relation {
     pub policy_reads: Vec<TableName>,
     /// Its columns, all of them.
     pub columns: HashMap<Box<str>, Column>,
+    /// Sets of columns whose values determine the row: each is a key, checked at once, for all rows
+    /// that a read of the table sees. Columns that may be NULL do no harm, as no NULL equals a value.
+    pub unique_keys: Vec<BTreeSet<Box<str>>>,
     /// The columns that decide in which partition a row is kept.
     pub partition_key: Columns,
     /// Partitions and inheritance: parents and children, which share rows with this table.
@@ -66,6 +69,7 @@ impl Relation {
             opaque_policies: false,
             policy_reads: Vec::new(),
             columns: HashMap::new(),
+            unique_keys: Vec::new(),
             partition_key: no_columns(),
             relatives: Vec::new(),
             cascades: Vec::new(),
@@ -84,6 +88,11 @@ impl Relation {
             Some((&**name, kind))
         })
     }
+
+    /// Whether a column alone is a unique key.
+    pub fn is_unique(&self, column: &str) -> bool {
+        self.unique_keys.iter().any(|key| key.len() == 1 && key.contains(column))
+    }
 }
 
 /// A column of a table.
@@ -94,9 +103,6 @@ pub struct Column {
     /// Whether it is worth a tag: part of the primary key, of a unique or foreign key, or first in
     /// an index. Only where `kind` is known, and the same in all tables that share rows.
     pub is_pin: bool,
-    /// Whether a value determines the row: the column alone is a key, checked at once, for all rows
-    /// that a read of the table sees.
-    pub is_unique: bool,
     /// Whether the database computes it from other columns.
     pub is_generated: bool,
 }

@@ -17,26 +17,15 @@ use crate::catalog::{
 
 /// Text counts where no other spelling is equal, which leaves out `char(n)` (trailing blanks),
 /// `varchar(n)` (a longer bind is cut by a cast), domains, and collations that equate.
-///
-/// An index makes a key of its columns only with one of the system's operator classes, which know no
-/// finer equality than `=`, and only where no child has rows of its own.
 const COLUMNS: &str = "
     WITH indexed AS (
-        SELECT i.indrelid AS relation, k.attnum,
-               bool_or(i.indnkeyatts = 1 AND i.indisunique AND i.indisvalid AND i.indimmediate
-                       AND i.indpred IS NULL AND o.oid < 16384) AS is_unique
+        SELECT DISTINCT i.indrelid AS relation, k.attnum
         FROM pg_index i
-        JOIN pg_opclass o ON o.oid = i.indclass[0]
         CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (attnum, position)
         WHERE k.position = 1 OR i.indisunique AND k.position <= i.indnkeyatts
-        GROUP BY i.indrelid, k.attnum
     ), referring AS (
         SELECT DISTINCT conrelid AS relation, unnest(conkey) AS attnum
         FROM pg_constraint WHERE contype = 'f'
-    ), parent AS (
-        SELECT DISTINCT h.inhparent AS relation
-        FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
-        WHERE NOT c.relispartition
     )
     SELECT a.attrelid AS relation, a.attname::text AS name,
            CASE WHEN a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'int'
@@ -46,14 +35,12 @@ const COLUMNS: &str = "
                       OR a.atttypid = 'varchar'::regtype AND a.atttypmod = -1)
                      AND l.collisdeterministic THEN 'text' END AS type,
            i.relation IS NOT NULL OR f.relation IS NOT NULL AS is_key,
-           coalesce(i.is_unique, false) AND p.relation IS NULL AS is_unique,
            a.attgenerated <> '' AS is_generated,
            has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS is_readable
     FROM pg_attribute a
     LEFT JOIN pg_collation l ON l.oid = a.attcollation
     LEFT JOIN indexed i ON i.relation = a.attrelid AND i.attnum = a.attnum
     LEFT JOIN referring f ON f.relation = a.attrelid AND f.attnum = a.attnum
-    LEFT JOIN parent p ON p.relation = a.attrelid
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE a.attnum > 0 AND NOT a.attisdropped
@@ -71,11 +58,33 @@ struct ColumnRow {
     #[diesel(sql_type = Bool)]
     is_key: bool,
     #[diesel(sql_type = Bool)]
-    is_unique: bool,
-    #[diesel(sql_type = Bool)]
     is_generated: bool,
     #[diesel(sql_type = Bool)]
     is_readable: bool,
+}
+
+/// An index makes a key of its columns only with the system's operator classes, which know no finer
+/// equality than `=`, and only where no child has rows of its own.
+const UNIQUE_KEYS: &str = "
+    SELECT i.indrelid AS relation,
+           ARRAY(SELECT a.attname::text
+                 FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, position)
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                 WHERE k.position <= i.indnkeyatts) AS columns
+    FROM pg_index i
+    WHERE i.indisunique AND i.indisvalid AND i.indimmediate
+      AND i.indpred IS NULL AND i.indexprs IS NULL
+      AND NOT EXISTS (SELECT FROM unnest(i.indclass) AS class (oid)
+                      WHERE class.oid >= 16384)
+      AND NOT EXISTS (SELECT FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+                      WHERE h.inhparent = i.indrelid AND NOT c.relispartition)";
+
+#[derive(QueryableByName)]
+struct UniqueKey {
+    #[diesel(sql_type = Oid)]
+    relation: u32,
+    #[diesel(sql_type = Array<Text>)]
+    columns: Vec<String>,
 }
 
 /// Foreign keys that act on the rows which refer. `SET NULL (…)` may set fewer columns than listed.
@@ -129,6 +138,7 @@ pub(super) async fn load(
     own_equality: bool,
 ) -> QueryResult<()> {
     let columns: Vec<ColumnRow> = diesel::sql_query(COLUMNS).load(raw).await?;
+    let unique_keys: Vec<UniqueKey> = diesel::sql_query(UNIQUE_KEYS).load(raw).await?;
     let cascades: Vec<CascadeRow> = diesel::sql_query(CASCADES).load(raw).await?;
     let keys: Vec<PartitionKey> = diesel::sql_query(PARTITION_KEYS).load(raw).await?;
 
@@ -147,13 +157,14 @@ pub(super) async fn load(
             "uuid" => PinType::Uuid,
             _ => PinType::Text,
         });
-        let column = Column {
-            kind,
-            is_pin: row.is_key && kind.is_some(),
-            is_unique: row.is_unique,
-            is_generated: row.is_generated,
-        };
+        let column =
+            Column { kind, is_pin: row.is_key && kind.is_some(), is_generated: row.is_generated };
         relation.columns.insert(name, column);
+    }
+    for UniqueKey { relation, columns } in unique_keys {
+        if let Some(relation) = names.get(&relation).and_then(|name| relations.get_mut(name)) {
+            relation.unique_keys.push(set(columns));
+        }
     }
     for row in cascades {
         let (Some(source), Some(target)) = (names.get(&row.source), names.get(&row.target)) else {

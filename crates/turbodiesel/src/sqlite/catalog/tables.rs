@@ -36,26 +36,28 @@ struct ColumnRow {
     definition: String,
 }
 
-/// The first column of every index and the others of unique ones. Expressions have no name.
+/// The first column of every index and the others of unique ones, and whether the index makes a key
+/// of its columns. Expressions have no name.
 const INDEXED: &str = "
-    SELECT lower(t.name) AS relation, lower(k.name) AS name,
-           max(i.\"unique\" AND NOT i.partial
-               AND 1 = (SELECT count(*) FROM pragma_index_xinfo(i.name, 'main') o WHERE o.key))
-               AS is_unique
+    SELECT lower(t.name) AS relation, i.name AS index_name, lower(k.name) AS name,
+           i.\"unique\" AND NOT i.partial
+           AND NOT EXISTS (SELECT 1 FROM pragma_index_xinfo(i.name, 'main') o
+                           WHERE o.key AND o.name IS NULL) AS is_key
     FROM main.sqlite_schema t, pragma_index_list(t.name, 'main') i,
          pragma_index_xinfo(i.name, 'main') k
     WHERE t.type = 'table' AND t.sql NOT LIKE 'CREATE VIRTUAL%'
-      AND k.key AND k.name IS NOT NULL AND (k.seqno = 0 OR i.\"unique\")
-    GROUP BY 1, 2";
+      AND k.key AND k.name IS NOT NULL AND (k.seqno = 0 OR i.\"unique\")";
 
 #[derive(QueryableByName)]
 struct Indexed {
     #[diesel(sql_type = Text)]
     relation: String,
     #[diesel(sql_type = Text)]
+    index_name: String,
+    #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Bool)]
-    is_unique: bool,
+    is_key: bool,
 }
 
 /// One row for each column of a foreign key. Without a referenced column it is the primary key's.
@@ -94,12 +96,8 @@ pub(super) async fn load(
 
     let mut keys: HashMap<String, BTreeSet<Box<str>>> = HashMap::new();
     for row in &columns {
-        let column = Column {
-            kind: kind(row),
-            is_pin: row.key > 0,
-            is_unique: false,
-            is_generated: row.is_generated,
-        };
+        let column =
+            Column { kind: kind(row), is_pin: row.key > 0, is_generated: row.is_generated };
         if row.key > 0 {
             keys.entry(row.relation.clone()).or_default().insert(row.name.as_str().into());
         }
@@ -107,22 +105,29 @@ pub(super) async fn load(
             relation.columns.insert(row.name.as_str().into(), column);
         }
     }
-    let mut mark = |relation: &str, column: &str, is_unique: bool| {
+    let mut mark = |relation: &str, column: &str| {
         let relation = relations.get_mut(&name(relation));
         if let Some(column) = relation.and_then(|relation| relation.columns.get_mut(column)) {
             column.is_pin = true;
-            column.is_unique |= is_unique;
         }
     };
-    for Indexed { relation, name, is_unique } in &indexed {
-        mark(relation, name, *is_unique);
-    }
-    // The key of a table may be its row's number, which no index shows.
-    for (relation, key) in &keys {
-        key.iter().for_each(|column| mark(relation, column, key.len() == 1));
+    let mut by_index: BTreeMap<(&str, &str), BTreeSet<Box<str>>> = BTreeMap::new();
+    for Indexed { relation, index_name, name, is_key } in &indexed {
+        mark(relation, name);
+        if *is_key {
+            by_index.entry((relation, index_name)).or_default().insert(name.as_str().into());
+        }
     }
     for Reference { source, referring, .. } in &references {
-        mark(source, referring, false);
+        mark(source, referring);
+    }
+    // The key of a table may be its row's number, which no index shows.
+    let primary = keys.iter().map(|(relation, key)| (relation.as_str(), key.clone()));
+    let others = by_index.into_iter().map(|((relation, _), key)| (relation, key));
+    for (relation, key) in primary.chain(others) {
+        if let Some(relation) = relations.get_mut(&name(relation)) {
+            relation.unique_keys.push(key);
+        }
     }
     for column in relations.values_mut().flat_map(|relation| relation.columns.values_mut()) {
         column.is_pin &= column.kind.is_some();
