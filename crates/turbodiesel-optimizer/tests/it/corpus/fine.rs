@@ -1,4 +1,4 @@
-// Look-alikes with which nothing is wrong. Included for each backend.
+// Included for each backend: look-alikes with which nothing is wrong.
 
 async fn log(connection: &mut Conn, message: &str) -> QueryResult<usize> {
     diesel::insert_into(audit::table).values(audit::message.eq(message)).execute(connection).await

@@ -1,4 +1,4 @@
-// Loops that read, and other reads that are too many. Included for each backend, where `Conn` and `Shop`
+// Included for each backend: loops that read, and other reads that are too many. `Conn` and `Shop`
 // are its own.
 
 use std::{collections::BTreeSet, time::Duration};

@@ -1,4 +1,4 @@
-// Writes that one statement could do. Included for each backend.
+// Included for each backend: writes that one statement could do.
 
 programs! { writes:
 

@@ -1,3 +1,5 @@
+//! A count has no pages.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 

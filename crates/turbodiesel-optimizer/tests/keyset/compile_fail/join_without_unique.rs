@@ -1,3 +1,5 @@
+//! In a join the primary key of one table may be there many times.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 

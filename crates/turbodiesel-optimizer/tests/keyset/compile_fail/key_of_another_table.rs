@@ -1,3 +1,5 @@
+//! A key must be a column of the query.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 

@@ -1,3 +1,5 @@
+//! A query that is paginated brings no limit.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 

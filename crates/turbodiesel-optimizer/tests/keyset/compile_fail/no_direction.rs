@@ -1,3 +1,5 @@
+//! A key needs a direction.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 

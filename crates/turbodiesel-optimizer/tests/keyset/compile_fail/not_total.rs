@@ -1,3 +1,5 @@
+//! An order must end with a key that tells all rows apart.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 

@@ -1,3 +1,5 @@
+//! A key that can be NULL needs a place for its NULLs.
+
 use diesel::prelude::*;
 use turbodiesel_optimizer::keyset::{self, PaginateDsl};
 
