@@ -14,13 +14,15 @@ mod postgres {
     type Shop = AnyShop<turbodiesel_testkit::Database>;
 
     include!("corpus/reads.rs");
+    include!("corpus/concurrent.rs");
     include!("corpus/writes.rs");
     include!("corpus/fine.rs");
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    // On one thread nothing arrives before all who can ask have asked.
+    #[tokio::test]
     async fn precision_and_recall_on_postgres() {
         let shop = std::sync::Arc::new(Shop::postgres());
-        let programs = reads().into_iter().chain(writes()).chain(fine());
+        let programs = reads().into_iter().chain(concurrent()).chain(writes()).chain(fine());
         super::run::judge!(shop, programs.collect::<Vec<_>>());
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
-use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use futures_util::{StreamExt, TryStreamExt};
 use turbodiesel_optimizer::{InCurrentScope, Located, Thresholds, unobserved};
 
 use crate::shop::schema::*;
@@ -256,26 +256,6 @@ programs! { reads:
             orders::table.filter(orders::customer_id.eq(id)).count().get_result::<i64>(c).await?;
             orders_of(c, id).await?;
         }
-    }
-    joined_futures: [Concurrent] => |shop, c| {
-        let ids = customer_ids(c).await?;
-        let mut connections = Vec::new();
-        for _ in &ids {
-            connections.push(shop.connection().await);
-        }
-        let loads = ids.iter().zip(&mut connections).map(|(id, c)| orders_of(c, *id));
-        try_join_all(loads).await?;
-    }
-    buffered_futures: [Concurrent] => |shop, c| {
-        let ids = customer_ids(c).await?;
-        let mut connections = Vec::new();
-        for _ in &ids {
-            connections.push(shop.connection().await);
-        }
-        let loads = ids.into_iter().zip(connections).map(|(id, mut c)| async move {
-            orders_of(&mut c, id).await
-        });
-        stream::iter(loads).buffer_unordered(3).try_collect::<Vec<_>>().await?;
     }
     counts_in_a_loop: [CountLoop] => |shop, c| {
         for id in customer_ids(c).await? {
