@@ -2,6 +2,7 @@
 
 use std::{
     any::TypeId,
+    convert::Infallible,
     ops::Deref,
     sync::{
         Arc, OnceLock,
@@ -342,16 +343,20 @@ impl<B: Backend> Shapes<B> {
             return shape;
         }
         let sql: Arc<str> = sql.into();
-        let shape = Arc::new(Shape {
-            number: self.next.fetch_add(1, Ordering::Relaxed),
-            plan: plan(B::DIALECT, &sql),
-            sql: Arc::clone(&sql),
-            shared: B::Shared::default(),
-            statement: OnceLock::new(),
-            prepared: if safe { Prepared::claim(&self.prepared) } else { None },
-            resolution: ArcSwapOption::empty(),
-        });
-        self.by_text.insert(sql, Arc::clone(&shape));
+        let made = || {
+            Ok::<_, Infallible>(Arc::new(Shape {
+                number: self.next.fetch_add(1, Ordering::Relaxed),
+                plan: plan(B::DIALECT, &sql),
+                sql: Arc::clone(&sql),
+                shared: B::Shared::default(),
+                statement: OnceLock::new(),
+                prepared: if safe { Prepared::claim(&self.prepared) } else { None },
+                resolution: ArcSwapOption::empty(),
+            }))
+        };
+        // By one of all who ask for the first time: two shapes of one text would have two numbers, and
+        // a herd of readers would ask the database twice.
+        let Ok(shape) = self.by_text.get_or_insert_with(&sql, made);
         shape
     }
 
@@ -365,4 +370,32 @@ fn render<B: Backend>(query: &impl QueryFragment<B>, backend: &B) -> QueryResult
     let mut builder = B::QueryBuilder::default();
     query.to_sql(&mut builder, backend)?;
     Ok(builder.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use diesel::pg::Pg;
+
+    use super::*;
+
+    #[test]
+    fn all_who_ask_at_once_get_one_shape() {
+        const THREADS: usize = 8;
+        let shapes = Shapes::<Pg>::new();
+        for round in 0..100 {
+            let sql = format!("SELECT a FROM t WHERE b = {round}");
+            let start = Barrier::new(THREADS);
+            let numbers: Vec<u64> = std::thread::scope(|scope| {
+                let ask = || {
+                    start.wait();
+                    shapes.by_text(&sql, true).number
+                };
+                let asking: Vec<_> = (0..THREADS).map(|_| scope.spawn(ask)).collect();
+                asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(numbers.iter().all(|number| *number == numbers[0]), "{numbers:?}");
+        }
+    }
 }
