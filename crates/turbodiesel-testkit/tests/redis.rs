@@ -1,16 +1,19 @@
 //! Private Redis servers start, can be killed and started again, and leave nothing behind.
 
+mod support;
+
 use std::{
     env,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, test_kill_process};
 use turbodiesel_testkit::{Redis, RedisCluster, RedisOptions, RedisSentinel, ServerTls};
+
+use crate::support::eventually;
 
 #[test]
 fn a_server_starts_answers_and_leaves_nothing() {
@@ -134,14 +137,4 @@ fn a_killed_process_leaves_nothing() {
 
 fn is_running(process: i32) -> bool {
     test_kill_process(Pid::from_raw(process).unwrap()).is_ok()
-}
-
-/// Waits for something that other processes do.
-#[expect(clippy::disallowed_methods, reason = "a condition with a deadline, in another process")]
-fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }

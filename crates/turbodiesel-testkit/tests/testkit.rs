@@ -1,5 +1,7 @@
 //! Private servers start, are private, and leave nothing behind however they end.
 
+mod support;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -9,11 +11,12 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, test_kill_process};
 use turbodiesel_testkit::{Database, Postgres, PostgresOptions, ServerTls, SqliteFile, database};
+
+use crate::support::eventually;
 
 #[test]
 fn a_server_starts_answers_and_leaves_nothing() {
@@ -223,14 +226,4 @@ fn process_of(server: &Postgres) -> i32 {
 
 fn is_running(process: i32) -> bool {
     test_kill_process(Pid::from_raw(process).unwrap()).is_ok()
-}
-
-/// Waits for something that other processes do.
-#[expect(clippy::disallowed_methods, reason = "a condition with a deadline, in another process")]
-fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -3,7 +3,7 @@
 use std::{panic::Location, sync::Arc};
 
 use diesel::result::Error as DieselError;
-use turbodiesel_optimizer::{Asked, Ended, Observation, is_observed, record_hit};
+use turbodiesel_optimizer::{Asked, Ended, Observation, ValueHash, is_observed, record_hit};
 
 use crate::{
     backend::Backend,
@@ -26,9 +26,7 @@ pub(crate) fn begin<B: Backend>(
     if !is_observed() {
         return None;
     }
-    let (statement, binds) = (captured.shape.statement(), B::hash_binds(captured.binds()));
-    let in_transaction = in_transaction();
-    Observation::begin(Asked { statement, binds: &binds, site, in_transaction }).map(Box::new)
+    begin_observed(&captured.shape, &B::hash_binds(captured.binds()), site, in_transaction())
 }
 
 /// Begins to observe a batch of statements.
@@ -39,8 +37,17 @@ pub(crate) fn begin_batch<B: Backend>(
     if !is_observed() {
         return None;
     }
-    let (statement, in_transaction) = (shape.statement(), in_transaction());
-    Observation::begin(Asked { statement, binds: &[], site: None, in_transaction }).map(Box::new)
+    begin_observed(shape, &[], None, in_transaction())
+}
+
+fn begin_observed<B: Backend>(
+    shape: &Shape<B>,
+    binds: &[ValueHash],
+    site: Site,
+    in_transaction: bool,
+) -> Begun {
+    let asked = Asked { statement: shape.statement(), binds, site, in_transaction };
+    Observation::begin(asked).map(Box::new)
 }
 
 /// Records a statement that has failed, or has touched so many rows.
